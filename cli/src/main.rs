@@ -1,0 +1,2 @@
+//! The `diolkos` command.
+fn main() {}
