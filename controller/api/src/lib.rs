@@ -1,1 +1,13 @@
-//! Placeholder.
+//! The objects that users write: their Rust types, their kinds and keys.
+//!
+//! - [`gateway_api`]: Gateway API v1.7.0, experimental channel, generated from its CRDs.
+//! - [`core`]: what Kubernetes itself has (Service, EndpointSlice, Secret, …).
+//! - [`object`]: what all of them share, and one type that holds any of them.
+//! - [`duration`]: the duration strings of Gateway API.
+
+pub mod core;
+pub mod duration;
+pub mod gateway_api;
+pub mod object;
+
+pub use self::object::{AnyObject, KindInfo, Object, ObjectKey};

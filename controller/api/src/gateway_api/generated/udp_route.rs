@@ -1,0 +1,39 @@
+//! UDPRoute, gateway.networking.k8s.io/v1.
+//!
+//! Written by `cargo xtask crds` from the CRDs of Gateway API v1.7.0 (Apache-2.0), experimental channel.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde::{Deserialize, Serialize};
+
+use super::common::{L4RouteSpec, RouteStatus};
+use crate::object::Object;
+
+/// UDPRoute provides a way to route UDP traffic.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UdpRoute {
+    /// Name, namespace, labels and the rest of the standard metadata.
+    #[serde(default)]
+    pub metadata: ObjectMeta,
+    /// What the user asks for.
+    pub spec: L4RouteSpec,
+    /// What the controllers have answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<RouteStatus>,
+}
+
+impl Object for UdpRoute {
+    const GROUP: &'static str = "gateway.networking.k8s.io";
+    const VERSION: &'static str = "v1";
+    const KIND: &'static str = "UDPRoute";
+    const PLURAL: &'static str = "udproutes";
+    const VERSIONS: &'static [&'static str] = &["v1", "v1alpha2"];
+    const NAMESPACED: bool = true;
+
+    fn metadata(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn metadata_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
