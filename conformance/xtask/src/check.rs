@@ -1,0 +1,20 @@
+//! `cargo xtask check`: what must hold before a change lands, tests apart.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+/// Runs rustfmt, clippy and tidy; the first failure ends it.
+pub(crate) fn run(root: &Path) -> Result<()> {
+    cargo(root, &["fmt", "--all", "--check"])?;
+    cargo(root, &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])?;
+    crate::tidy::run(root)
+}
+
+fn cargo(root: &Path, arguments: &[&str]) -> Result<()> {
+    println!("cargo {}", arguments.join(" "));
+    let status = Command::new("cargo").args(arguments).current_dir(root).status().context("cargo")?;
+    ensure!(status.success(), "cargo {} failed", arguments.join(" "));
+    Ok(())
+}
