@@ -37,11 +37,22 @@ const GATES: &[(&str, &[&str])] = &[
 /// Checks the resolved dependency graph of the workspace.
 pub(super) fn check(root: &Path) -> Result<Vec<Violation>> {
     let target = "x86_64-unknown-linux-gnu";
-    let metadata = cargo(root, &["metadata", "--format-version", "1", "--locked", "--filter-platform", target])?;
+    let metadata =
+        cargo(root, &["metadata", "--format-version", "1", "--locked", "--filter-platform", target])?;
     let metadata: Value = serde_json::from_str(&metadata).context("cargo metadata printed no JSON")?;
     let tree = cargo(
         root,
-        &["tree", "--workspace", "--locked", "--edges", "normal,build", "--prefix", "none", "--target", target],
+        &[
+            "tree",
+            "--workspace",
+            "--locked",
+            "--edges",
+            "normal,build",
+            "--prefix",
+            "none",
+            "--target",
+            target,
+        ],
     )?;
     let deny = std::fs::read_to_string(root.join("deny.toml")).context("deny.toml")?;
     let mut messages = fences(&metadata);
