@@ -1,1 +1,3 @@
-//! Placeholder.
+//! The data plane: bytes in, bytes out. Knows no Kubernetes.
+
+pub mod upstream;
