@@ -13,6 +13,7 @@
 //! | `backend`  | resolved upstreams and how to talk to them |
 //! | `host`     | host patterns and their precedence |
 //! | `name`     | the names that tie the maps together |
+//! | `pattern`  | regular expressions of users, bounded |
 //! | `secret`   | key material, redacted in every form of output |
 //! | `span`     | durations as people write them |
 
@@ -21,6 +22,7 @@ mod filter;
 mod host;
 mod listener;
 mod name;
+mod pattern;
 mod route;
 mod secret;
 mod snapshot;
@@ -31,6 +33,7 @@ pub use filter::*;
 pub use host::{HostError, HostPattern};
 pub use listener::*;
 pub use name::*;
+pub use pattern::{PatternError, full_match};
 pub use route::*;
 pub use secret::{KeyPair, Secret};
 pub use snapshot::{Dangling, GatewaySettings, Snapshot};

@@ -1,0 +1,4 @@
+//! HTTP: from the bytes of a request to the bytes of its answer.
+
+pub mod canonical;
+pub mod route;
