@@ -1,0 +1,71 @@
+//! What a request knows of the connection that it came on.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::core::{Core, Live, Slot};
+use super::forwarded::Client;
+use super::framing::HeadScan;
+use super::upgrade::Tunnel;
+use crate::compiled::CompiledServer;
+
+/// A downstream connection that speaks HTTP. Shared by its requests; lives on one core.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    /// The core's tools.
+    pub(crate) core: Rc<Core>,
+    /// The listener that it came in at.
+    pub(crate) slot: Rc<Slot>,
+    /// Who the client is.
+    pub(crate) client: Client,
+    /// The client's address and port: from a believed PROXY header, if there was one.
+    pub(crate) remote: SocketAddr,
+    /// Where it connected to.
+    pub(crate) local: SocketAddr,
+    /// What TLS said; none in plaintext.
+    pub(crate) tls: Option<Tls>,
+    /// Watches HTTP/1 heads; unused with HTTP/2.
+    pub(crate) scan: HeadScan,
+    /// Requests that have begun.
+    pub(crate) requests: Cell<u32>,
+    /// Requests under way, to the last byte of their answers.
+    pub(crate) in_flight: Cell<u32>,
+    /// The connection ends as soon as it may: the answer says so.
+    pub(crate) closing: Cell<bool>,
+    /// An answer of 101 leaves its other half here for whoever drives the connection.
+    pub(crate) tunnel: RefCell<Option<Tunnel>>,
+}
+
+/// What TLS said of a connection.
+#[derive(Debug)]
+pub(crate) struct Tls {
+    /// The SNI, canonical; none if the client sent none.
+    pub(crate) server_name: Option<Arc<str>>,
+    /// The server that the SNI chose, of the generation at accept.
+    pub(crate) server: Arc<CompiledServer>,
+    /// The client showed a certificate that verified.
+    pub(crate) mutual: bool,
+    /// The SPIFFE ID in it.
+    pub(crate) spiffe_id: Option<Arc<str>>,
+}
+
+impl Connection {
+    /// The listener's present generation.
+    pub(crate) fn live(&self) -> Rc<Live> {
+        self.slot.live()
+    }
+
+    /// Counts a request; true: it is the last that the limit allows.
+    pub(crate) fn begin_request(&self, limit: u32) -> bool {
+        let requests = self.requests.get() + 1;
+        self.requests.set(requests);
+        self.in_flight.set(self.in_flight.get() + 1);
+        limit > 0 && requests >= limit
+    }
+
+    pub(crate) fn end_request(&self) {
+        self.in_flight.set(self.in_flight.get().saturating_sub(1));
+    }
+}

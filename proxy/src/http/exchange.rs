@@ -1,0 +1,257 @@
+//! One request and its answer, from the first byte to the last: what is noted on the way, and told once at the end.
+//! Performance-critical path.
+//!
+//! The exchange is dropped when nothing more will happen, on whichever path: then the access log gets its one
+//! line and the metrics their one record.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{Method, StatusCode, Version};
+use tokio::time::Instant;
+
+use super::body::Meter;
+use super::connection::Connection;
+use super::core::Live;
+use super::error::Error;
+use super::forwarded::X_FORWARDED_FOR;
+use crate::compiled::CompiledRule;
+use crate::telemetry::access_log::LogEntry;
+use crate::telemetry::flags::Flags;
+use crate::telemetry::metrics::{RequestRecord, RouteMetrics};
+use crate::upstream::{BackendHandle, Picked, UpstreamError};
+
+pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+
+/// See the file's head.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    /// The connection.
+    pub(crate) connection: Rc<Connection>,
+    /// The generation that the request began with.
+    pub(crate) live: Rc<Live>,
+    /// When it began.
+    pub(crate) start: Instant,
+    /// The endpoint, counted as busy until the end.
+    pub(crate) picked: Option<Picked>,
+    /// The request body's books, if there is one.
+    pub(crate) meter: Option<Rc<Meter>>,
+    /// Tries after the first.
+    pub(crate) retries: u32,
+    /// The request is gRPC.
+    pub(crate) grpc: bool,
+    line: Option<Line>,
+    rule: Option<Arc<str>>,
+    metrics: Option<Rc<Arc<RouteMetrics>>>,
+    version: Version,
+    status: u16,
+    grpc_status: Option<u8>,
+    flags: Flags,
+    details: &'static str,
+    failure: Option<Arc<str>>,
+    sent: u64,
+    complete: bool,
+}
+
+/// What the log line tells of the request itself. References to bytes that the request shares, no copies.
+#[derive(Debug)]
+struct Line {
+    method: Method,
+    target: Option<PathAndQuery>,
+    authority: Option<HeaderValue>,
+    user_agent: Option<HeaderValue>,
+    request_id: Option<HeaderValue>,
+    forwarded_for: Option<HeaderValue>,
+}
+
+impl Exchange {
+    pub(crate) fn begin(connection: Rc<Connection>, live: Rc<Live>, parts: &Parts) -> Self {
+        let line = connection.core.log.enabled().then(|| Line {
+            method: parts.method.clone(),
+            target: parts.uri.path_and_query().cloned(),
+            authority: authority(parts),
+            user_agent: parts.headers.get(header::USER_AGENT).cloned(),
+            request_id: None,
+            forwarded_for: None,
+        });
+        Self {
+            connection,
+            live,
+            start: Instant::now(),
+            picked: None,
+            meter: None,
+            retries: 0,
+            grpc: false,
+            line,
+            rule: None,
+            metrics: None,
+            version: parts.version,
+            status: 0,
+            grpc_status: None,
+            flags: Flags::NONE,
+            details: "",
+            failure: None,
+            sent: 0,
+            complete: false,
+        }
+    }
+
+    /// Notes what the endpoint will read.
+    pub(crate) fn note_announced(&mut self, headers: &HeaderMap) {
+        if let Some(line) = &mut self.line {
+            line.request_id = headers.get(X_REQUEST_ID).cloned();
+            line.forwarded_for = headers.get(X_FORWARDED_FOR).cloned();
+        }
+    }
+
+    /// Notes the rule, and the backend once it is known.
+    pub(crate) fn note_route(&mut self, rule: &Arc<CompiledRule>, backend: Option<&Arc<BackendHandle>>) {
+        if self.rule.is_none() {
+            self.rule = Some(rule.label.clone());
+        }
+        self.metrics = Some(self.live.route_metrics(&self.connection.core.metrics, rule, backend));
+    }
+
+    /// Notes an error as what decides the answer.
+    pub(crate) fn note_error(&mut self, error: &Error) {
+        self.flags |= error.flags();
+        self.details = error.details();
+        self.failure = match error {
+            Error::Upstream(error) => Some(failure(error)),
+            Error::InvalidBackend { reason, .. } | Error::ClosedFilter { reason, .. } => Some(reason.clone()),
+            Error::Authorization(reason) => Some(reason.clone()),
+            _ => self.failure.take(),
+        };
+    }
+
+    /// Notes a flag.
+    pub(crate) fn flag(&mut self, flag: Flags) {
+        self.flags |= flag;
+    }
+
+    /// Notes the head of the answer; `details` unless an error has said more.
+    pub(crate) fn note_head(&mut self, status: StatusCode, headers: &HeaderMap, details: &'static str) {
+        self.status = status.as_u16();
+        if self.details.is_empty() {
+            self.details = details;
+        }
+        if self.grpc {
+            self.note_grpc_status(headers);
+        }
+    }
+
+    /// Notes the trailers of the answer.
+    pub(crate) fn note_trailers(&mut self, trailers: &HeaderMap) {
+        if self.grpc {
+            self.note_grpc_status(trailers);
+        }
+    }
+
+    /// Counts bytes of the answer's body.
+    pub(crate) fn note_sent(&mut self, bytes: usize) {
+        self.sent += bytes as u64;
+    }
+
+    /// The answer is complete.
+    pub(crate) fn complete(&mut self) {
+        self.complete = true;
+    }
+
+    fn note_grpc_status(&mut self, headers: &HeaderMap) {
+        if let Some(status) = headers.get(GRPC_STATUS) {
+            self.grpc_status = status.to_str().ok().and_then(|status| status.parse().ok());
+        }
+    }
+
+    fn finish(&mut self) {
+        if !self.complete && self.flags.is_empty() {
+            self.flags |= Flags::DOWNSTREAM_TERMINATED;
+            self.details = "downstream_remote_disconnect";
+        }
+        let duration = self.start.elapsed();
+        let received = self.meter.as_ref().map_or(0, |meter| meter.bytes());
+        let unrouted = self.connection.core.metrics.unrouted();
+        let metrics = self.metrics.as_ref().map_or(unrouted, |metrics| &**metrics);
+        metrics.record(&RequestRecord {
+            status: self.status,
+            flags: self.flags,
+            grpc: self.grpc,
+            grpc_status: self.grpc_status,
+            mutual_tls: self.connection.tls.as_ref().is_some_and(|tls| tls.mutual),
+            duration,
+            request_bytes: received,
+            response_bytes: self.sent,
+        });
+        self.connection.end_request();
+        if let Some(line) = &self.line {
+            self.log(line, duration, received);
+        }
+    }
+
+    fn log(&self, line: &Line, duration: std::time::Duration, received: u64) {
+        let connection = &*self.connection;
+        let attempt = self.picked.as_ref().map(Picked::attempt);
+        let tls = connection.tls.as_ref();
+        let entry = LogEntry {
+            route: self.rule.as_deref(),
+            method: Some(line.method.as_str()),
+            path: line.target.as_ref().map(|target| target.as_str().as_bytes()),
+            protocol: Some(protocol(self.version)),
+            status: self.status,
+            flags: self.flags,
+            status_details: Some(self.details).filter(|details| !details.is_empty()),
+            upstream_failure: self.failure.as_deref(),
+            bytes_received: received,
+            bytes_sent: self.sent,
+            upstream_time: attempt.and_then(|attempt| Some(attempt.head?.since(attempt.sent?))),
+            forwarded_for: line.forwarded_for.as_ref().map(HeaderValue::as_bytes),
+            user_agent: line.user_agent.as_ref().map(HeaderValue::as_bytes),
+            request_id: line.request_id.as_ref().map(HeaderValue::as_bytes),
+            authority: line.authority.as_ref().map(HeaderValue::as_bytes),
+            upstream_address: attempt.and_then(|attempt| attempt.remote),
+            upstream_local_address: attempt.and_then(|attempt| attempt.local),
+            backend: self.picked.as_ref().map(|picked| picked.backend().name.as_str()),
+            local_address: Some(connection.local),
+            remote_address: Some(connection.remote),
+            server_name: tls.and_then(|tls| tls.server_name.as_deref()),
+            peer_spiffe_id: tls.and_then(|tls| tls.spiffe_id.as_deref()),
+            retries: self.retries,
+            ..LogEntry::new(connection.core.wall(self.start), duration)
+        };
+        connection.core.log.emit(&entry);
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+/// The host as the client wrote it.
+fn authority(parts: &Parts) -> Option<HeaderValue> {
+    match parts.uri.authority() {
+        Some(authority) => HeaderValue::from_str(authority.as_str()).ok(),
+        None => parts.headers.get(header::HOST).cloned(),
+    }
+}
+
+fn failure(error: &UpstreamError) -> Arc<str> {
+    match &error.detail {
+        Some(detail) => format!("{}: {detail}", error.kind).into(),
+        None => error.kind.to_string().into(),
+    }
+}
+
+fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2",
+        Version::HTTP_3 => "HTTP/3",
+        _ => "HTTP/1.1",
+    }
+}

@@ -1,0 +1,187 @@
+//! Who the client is: forwarding and identity headers are taken away or believed, then ours are added.
+//! Performance-critical path.
+
+use std::net::IpAddr;
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use model::{ClientCertHeader, Forwarded};
+
+mod baggage;
+mod trust;
+
+pub(crate) use self::trust::believed;
+
+pub(crate) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub(crate) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+pub(crate) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+pub(crate) const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+pub(crate) const X_FORWARDED_CLIENT_CERT: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
+const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
+
+/// What the connection knows of the client, with the header values that say so, made once for each connection.
+#[derive(Debug)]
+pub(crate) struct Client {
+    /// The peer of the connection, or the source that a believed PROXY header named.
+    pub(crate) peer: IpAddr,
+    /// `peer` as text.
+    pub(crate) peer_value: HeaderValue,
+    /// `http` or `https`.
+    pub(crate) scheme: &'static str,
+    /// The client's certificate as an `X-Forwarded-Client-Cert` element, if it showed one.
+    pub(crate) certificate: Option<HeaderValue>,
+    /// Whether the peer's forwarding headers are believed.
+    pub(crate) believed: bool,
+}
+
+impl Client {
+    pub(crate) fn new(peer: IpAddr, tls: bool, certificate: Option<HeaderValue>, policy: &Forwarded) -> Self {
+        let peer = peer.to_canonical();
+        let peer_value =
+            HeaderValue::from_maybe_shared(peer.to_string()).expect("an IP address is made of visible characters");
+        let scheme = if tls { "https" } else { "http" };
+        Self { peer, peer_value, scheme, certificate, believed: believed(peer, policy) }
+    }
+
+    /// Takes away what an unbelieved peer says of others, and what aliases of such fields say.
+    ///
+    /// CGI-like backends read `X_Forwarded_For` and `X-Forwarded-For` as one variable, so names with `_` go in
+    /// any case, and names with `.` go if they would fold into an identity header
+    /// (reliability-security.md §1.1; Traefik CVE-2026-33433 and the fixes of that fix).
+    pub(crate) fn sanitise(&self, headers: &mut HeaderMap, policy: &Forwarded) {
+        let mut doomed: Option<HeaderName> = None;
+        loop {
+            if let Some(name) = doomed.take() {
+                headers.remove(name);
+            }
+            doomed = headers.keys().find(|name| self.is_refused(name.as_str(), policy)).cloned();
+            if doomed.is_none() {
+                break;
+            }
+        }
+        if !self.believed && headers.contains_key(BAGGAGE) {
+            baggage::strip_identity(headers, &BAGGAGE);
+        }
+    }
+
+    /// The client's address: the peer's, or what a believed peer says it is.
+    pub(crate) fn address(&self, headers: &HeaderMap, policy: &Forwarded) -> IpAddr {
+        if self.believed { trust::client(self.peer, headers, policy) } else { self.peer }
+    }
+
+    /// Adds our part: the peer to `X-Forwarded-For`; the rest only where no believed peer has said it.
+    pub(crate) fn announce(&self, headers: &mut HeaderMap, host: Option<&HeaderValue>, port: &HeaderValue) {
+        if self.believed {
+            self.append_peer(headers);
+            self.append_forwarded(headers, host);
+        } else {
+            headers.insert(X_FORWARDED_FOR, self.peer_value.clone());
+        }
+        headers.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static(self.scheme));
+        headers.entry(X_FORWARDED_PORT).or_insert_with(|| port.clone());
+        if let Some(host) = host {
+            headers.entry(X_FORWARDED_HOST).or_insert_with(|| host.clone());
+        }
+    }
+
+    /// Sets `X-Forwarded-Client-Cert` as the policy asks; [`Self::sanitise`] has removed what is not believed.
+    pub(crate) fn announce_certificate(&self, headers: &mut HeaderMap, policy: &Forwarded) {
+        let Some(certificate) = &self.certificate else { return };
+        match policy.client_cert {
+            ClientCertHeader::Sanitize | ClientCertHeader::ForwardOnly => {}
+            ClientCertHeader::SanitizeSet => {
+                headers.insert(X_FORWARDED_CLIENT_CERT, certificate.clone());
+            }
+            ClientCertHeader::AppendForward => append_listed(headers, X_FORWARDED_CLIENT_CERT, certificate),
+        }
+    }
+
+    fn is_refused(&self, name: &str, policy: &Forwarded) -> bool {
+        if name.contains('_') {
+            return true;
+        }
+        if name.contains('.') {
+            return is_identity(&name.replace('.', "-"));
+        }
+        if name == X_FORWARDED_CLIENT_CERT.as_str() {
+            return match policy.client_cert {
+                ClientCertHeader::Sanitize | ClientCertHeader::SanitizeSet => true,
+                ClientCertHeader::AppendForward | ClientCertHeader::ForwardOnly => !self.believed,
+            };
+        }
+        !self.believed && is_identity(name)
+    }
+
+    fn append_peer(&self, headers: &mut HeaderMap) {
+        append_listed(headers, X_FORWARDED_FOR, &self.peer_value);
+    }
+
+    /// `Forwarded` is only carried on where a believed peer has begun it. RFC 7239 §4.
+    fn append_forwarded(&self, headers: &mut HeaderMap, host: Option<&HeaderValue>) {
+        if !headers.contains_key(header::FORWARDED) {
+            return;
+        }
+        let node = match self.peer {
+            IpAddr::V4(address) => address.to_string(),
+            // RFC 7239 §6: an IPv6 address is bracketed, and so must be quoted.
+            IpAddr::V6(address) => format!("\"[{address}]\""),
+        };
+        let host = host.and_then(|host| host.to_str().ok()).filter(|host| !host.contains(['"', '\\']));
+        let element = match host {
+            Some(host) => format!("for={node};host=\"{host}\";proto={}", self.scheme),
+            None => format!("for={node};proto={}", self.scheme),
+        };
+        if let Ok(element) = HeaderValue::try_from(element) {
+            append_listed(headers, header::FORWARDED, &element);
+        }
+    }
+}
+
+/// Headers that say who somebody is, by lower-case name.
+fn is_identity(name: &str) -> bool {
+    match name.as_bytes().first() {
+        Some(b'x') => {
+            name.starts_with("x-forwarded-") || name.starts_with("x-envoy-") || name == "x-real-ip"
+        }
+        Some(b'f') => name == "forwarded",
+        Some(b'l') => name.starts_with("l5d-"),
+        _ => false,
+    }
+}
+
+/// Trailers cannot say what headers may not: some servers merge them. RFC 9110 §6.5.1.
+pub(crate) fn strip_trailers(trailers: &mut HeaderMap) {
+    let refused = |name: &HeaderName| {
+        let text = name.as_str();
+        is_identity(text)
+            || text.contains(['_', '.'])
+            || [header::HOST, header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::TE, header::CONNECTION]
+                .contains(name)
+            || [header::AUTHORIZATION, header::COOKIE, header::UPGRADE, BAGGAGE].contains(name)
+    };
+    while let Some(name) = trailers.keys().find(|name| refused(name)).cloned() {
+        trailers.remove(name);
+    }
+}
+
+/// Appends to a list field, folding several fields into one.
+fn append_listed(headers: &mut HeaderMap, name: HeaderName, element: &HeaderValue) {
+    let mut list: Vec<u8> = Vec::new();
+    for value in headers.get_all(&name) {
+        if !list.is_empty() {
+            list.extend_from_slice(b", ");
+        }
+        list.extend_from_slice(value.as_bytes());
+    }
+    if list.is_empty() {
+        headers.insert(name, element.clone());
+        return;
+    }
+    list.extend_from_slice(b", ");
+    list.extend_from_slice(element.as_bytes());
+    let value = HeaderValue::from_maybe_shared(bytes::Bytes::from(list))
+        .expect("values that were valid, joined by a comma, are valid");
+    headers.insert(name, value);
+}
+
+#[cfg(test)]
+mod tests;

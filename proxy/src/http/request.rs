@@ -1,0 +1,220 @@
+//! The life of a request, top to bottom. Performance-critical path.
+//!
+//! [`handle`]: door → server by host → who the client is → listener filters → route → rule filters → action →
+//! response filters → the answer, whose body tells the log when it ends.
+
+use std::convert::Infallible;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{Method, Request, Response, Version};
+use hyper::body::Incoming;
+
+use super::answer::{AnswerBody, Limits};
+use super::body::RequestBody;
+use super::connection::Connection;
+use super::core::Live;
+use super::error::Error;
+use super::exchange::{Exchange, X_REQUEST_ID};
+use super::filter::{self, Flow};
+use super::inbound::Inbound;
+use super::{door, forward, hop, redirect_origin, request_id, respond};
+use crate::compiled::{CompiledAction, CompiledProtocol, CompiledRule, CompiledServer};
+use crate::overload::Pressure;
+use crate::upstream::UpstreamBody;
+
+/// What a request has come to.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// An answer of our own.
+    Local(Response<Bytes>),
+    /// The endpoint's.
+    Upstream(Response<UpstreamBody<RequestBody>>, Limits),
+    /// The endpoint has switched protocols; the connection's driver has the other half.
+    Switched(Response<()>),
+}
+
+/// Answers a request. Never fails: what goes wrong is an answer too.
+pub(crate) async fn handle(
+    connection: Rc<Connection>,
+    request: Request<Incoming>,
+) -> Result<Response<AnswerBody>, Infallible> {
+    let live = connection.live();
+    let (parts, incoming) = request.into_parts();
+    let last = connection.begin_request(live.listener.connection.limits.requests_per_connection);
+    if last {
+        connection.closing.set(true);
+    }
+    let mut exchange = Exchange::begin(connection, live.clone(), &parts);
+    let mut inbound = Inbound::new(parts, incoming);
+    exchange.meter = inbound.payload.meter().cloned();
+    exchange.grpc = inbound.dialect == respond::Dialect::Grpc;
+    let outcome = serve(&live, &mut inbound, &mut exchange).await;
+    Ok(finish(outcome, &inbound, exchange))
+}
+
+async fn serve(live: &Live, inbound: &mut Inbound, exchange: &mut Exchange) -> Outcome {
+    match enter(live, inbound, exchange) {
+        Ok(server) => pass(server, inbound, exchange).await,
+        Err(error) => fail(&error, inbound, exchange),
+    }
+}
+
+/// What happens before anybody's rules are asked.
+fn enter<'l>(live: &'l Live, inbound: &mut Inbound, exchange: &mut Exchange) -> Result<&'l CompiledServer, Error> {
+    let connection = exchange.connection.clone();
+    if inbound.parts.version < Version::HTTP_2 && connection.scan.take() {
+        return Err(Error::Malformed("more than one length of the body"));
+    }
+    let policy = &live.listener.connection;
+    inbound.admitted = door::admit(&mut inbound.parts, &policy.limits)?;
+    if inbound.parts.method == Method::TRACE && exchange.meter.is_some() {
+        // RFC 9110 §9.3.8.
+        return Err(Error::Malformed("TRACE has no body"));
+    }
+    if connection.core.overload.pressure() >= Pressure::ShedStreams {
+        return Err(Error::Overload);
+    }
+    let server = server(live, &connection, inbound.host())?;
+    inbound.hop = hop::strip(&mut inbound.parts.headers);
+    announce(live, server, &connection, inbound);
+    exchange.note_announced(&inbound.parts.headers);
+    Ok(server)
+}
+
+/// The Gateway API listener that the request belongs to.
+fn server<'l>(live: &'l Live, connection: &Connection, host: &str) -> Result<&'l CompiledServer, Error> {
+    match (&live.listener.protocol, &connection.tls) {
+        (CompiledProtocol::Http(servers), None) => servers.find(host).map(Arc::as_ref).ok_or(Error::NoRoute),
+        (CompiledProtocol::Tls(servers), Some(tls)) => {
+            if live.listener.misdirected(&tls.server, host) {
+                return Err(Error::Misdirected);
+            }
+            let name = tls.server_name.as_deref().unwrap_or_default();
+            // The SNI may belong to another server since the handshake: its client-certificate policy was not
+            // applied, so the client has to come again.
+            servers.find(name).and_then(|server| server.http()).filter(|server| server.is_same(&tls.server))
+                .map(Arc::as_ref).ok_or(Error::Misdirected)
+        }
+        // The port changed its protocol under an old connection.
+        _ => Err(Error::Misdirected),
+    }
+}
+
+/// Takes away what an unbelieved client says of others, and says who it is.
+fn announce(live: &Live, server: &CompiledServer, connection: &Connection, inbound: &mut Inbound) {
+    let policy = &live.listener.connection.forwarded;
+    let client = &connection.client;
+    let headers = &mut inbound.parts.headers;
+    client.sanitise(headers, policy);
+    let host = headers.get(header::HOST).cloned();
+    client.announce(headers, host.as_ref(), &live.port(server.port));
+    client.announce_certificate(headers, policy);
+    if !client.believed || !headers.contains_key(X_REQUEST_ID) {
+        headers.insert(X_REQUEST_ID, request_id());
+    }
+    if inbound.hop.trailers {
+        // gRPC needs it (RFC 9110 §10.1.4); it is said anew for our own hop.
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
+}
+
+/// Listener filters, route, rule.
+async fn pass(server: &CompiledServer, inbound: &mut Inbound, exchange: &mut Exchange) -> Outcome {
+    match filter::request(&server.filters, inbound, exchange).await {
+        Ok(Flow::Continue) => {}
+        Ok(Flow::Respond(response)) => return Outcome::Local(response),
+        Err(error) => return fail(&error, inbound, exchange),
+    }
+    let routed = server.routes.route(&inbound.facts());
+    let (rule, prefix) = match routed {
+        Some(routed) if inbound.admitted.parameters && !routed.parameters => {
+            return fail(&Error::Malformed("the path has parameters"), inbound, exchange);
+        }
+        Some(routed) => (routed.rule, routed.prefix),
+        None => return fail(&Error::NoRoute, inbound, exchange),
+    };
+    inbound.prefix = prefix;
+    exchange.note_route(rule, None);
+    let mut outcome = match act(server, rule, inbound, exchange).await {
+        Ok(outcome) => outcome,
+        Err(error) => fail(&error, inbound, exchange),
+    };
+    filter::response(&rule.filters, outcome.headers_mut(), inbound.origin.as_ref());
+    outcome
+}
+
+/// Rule filters, then what the rule does.
+async fn act(
+    server: &CompiledServer,
+    rule: &Arc<CompiledRule>,
+    inbound: &mut Inbound,
+    exchange: &mut Exchange,
+) -> Result<Outcome, Error> {
+    if let Flow::Respond(response) = filter::request(&rule.filters, inbound, exchange).await? {
+        return Ok(Outcome::Local(response));
+    }
+    match &rule.action {
+        CompiledAction::Forward(forward) => forward::forward(forward, rule, inbound, exchange).await,
+        CompiledAction::Redirect(redirect) => {
+            let scheme = exchange.connection.client.scheme;
+            let origin = redirect_origin(scheme, server.port, inbound);
+            filter::redirect::answer(redirect, origin, inbound.matched()).map(Outcome::Local)
+        }
+        CompiledAction::Respond { status, body } => {
+            Ok(Outcome::Local(respond::message(*status, body.clone(), inbound.dialect)))
+        }
+    }
+}
+
+/// The answer to an error.
+pub(crate) fn fail(error: &Error, inbound: &Inbound, exchange: &mut Exchange) -> Outcome {
+    exchange.note_error(error);
+    Outcome::Local(respond::error(error, inbound.dialect))
+}
+
+/// The last edits of the head, and the exchange goes into the body.
+fn finish(outcome: Outcome, inbound: &Inbound, mut exchange: Exchange) -> Response<AnswerBody> {
+    let version = inbound.parts.version;
+    let closing = exchange.connection.closing.get();
+    let mut response = match outcome {
+        Outcome::Upstream(response, limits) => {
+            let (parts, body) = response.into_parts();
+            exchange.note_head(parts.status, &parts.headers, "via_upstream");
+            Response::from_parts(parts, AnswerBody::upstream(body, exchange, limits))
+        }
+        Outcome::Local(response) => {
+            let (mut parts, mut body) = response.into_parts();
+            if inbound.parts.method == Method::HEAD && !body.is_empty() {
+                parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+                body = Bytes::new();
+            }
+            exchange.note_head(parts.status, &parts.headers, "direct_response");
+            Response::from_parts(parts, AnswerBody::full(body, exchange))
+        }
+        // The tunnel has an exchange of its own kind: see `forward`.
+        Outcome::Switched(response) => {
+            exchange.forget();
+            response.map(|()| AnswerBody::switched())
+        }
+    };
+    if version < Version::HTTP_2 {
+        *response.version_mut() = Version::HTTP_11;
+        if closing && response.status() != http::StatusCode::SWITCHING_PROTOCOLS {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+    }
+    response
+}
+
+impl Outcome {
+    fn headers_mut(&mut self) -> &mut HeaderMap {
+        match self {
+            Self::Local(response) => response.headers_mut(),
+            Self::Upstream(response, _) => response.headers_mut(),
+            Self::Switched(response) => response.headers_mut(),
+        }
+    }
+}
