@@ -8,7 +8,8 @@ use api::gateway_api::{Condition, ParentReference};
 use crate::backends::Backends;
 use crate::certificates::Certificates;
 use crate::index::Index;
-use crate::problem::Problem;
+use crate::problem::{Problem, Severity};
+use crate::status::Verdict;
 
 /// What the compilation of one route reads and adds to. One for the whole translation: which shard needs what
 /// is decided later, by what its listeners reach.
@@ -16,7 +17,7 @@ pub struct Context<'a> {
     /// The inputs.
     pub index: &'a Index<'a>,
     /// Backends and endpoints, each resolved once.
-    pub backends: Backends<'a>,
+    pub backends: Backends,
     /// Key pairs and trust anchors, each checked once.
     pub certificates: Certificates<'a>,
     /// What is wrong.
@@ -34,6 +35,21 @@ impl<'a> Context<'a> {
             certificates: Certificates::new(index),
             problems: Vec::new(),
             ancestors: Ancestors::default(),
+        }
+    }
+
+    /// Says as a problem of `object` what a condition of it says. A good verdict is no problem.
+    pub fn report_verdict(&mut self, object: &ObjectKey, condition: &'static str, verdict: &Verdict) {
+        if let Verdict::No { reason, message } = verdict {
+            self.problems.push(Problem {
+                object: object.clone(),
+                field: String::new(),
+                condition,
+                reason,
+                message: message.clone(),
+                mend: String::new(),
+                severity: Severity::Error,
+            });
         }
     }
 }

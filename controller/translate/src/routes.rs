@@ -1,5 +1,17 @@
 //! What a route becomes on one listener.
 
+mod fault;
+pub(crate) mod filters;
+mod grpc;
+mod http;
+mod l4;
+mod matches;
+mod precedence;
+mod rules;
+pub(crate) mod session;
+mod site;
+mod timeouts;
+
 use std::sync::Arc;
 
 use api::gateway_api::{
@@ -8,9 +20,13 @@ use api::gateway_api::{
 use api::{Object, ObjectKey};
 use model::{HostPattern, L4Rule, Match, Origin, Rule, SecretName};
 
+use crate::backends::Wire;
 use crate::context::Context;
-use crate::problem::Problem;
 use crate::status::Verdict;
+
+pub use fault::{Fault, Reason};
+pub use precedence::Rank;
+pub(crate) use site::Site;
 
 /// A route of any kind.
 #[derive(Clone, Copy)]
@@ -92,6 +108,8 @@ pub struct Scope<'a> {
     pub port: u16,
     /// The listener's hostname.
     pub host: &'a HostPattern,
+    /// TLS goes through the listener untouched (`tls.mode: Passthrough`).
+    pub passthrough: bool,
     /// Whom the Gateway is to backends that ask (`spec.tls.backend.clientCertificateRef`).
     pub client_certificate: &'a ClientCertificate,
 }
@@ -142,10 +160,6 @@ pub struct Entry {
     pub rank: Rank,
 }
 
-/// Precedence of a match, the smaller first (Gateway API HTTPRoute `matches`).
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Ord, PartialOrd)]
-pub struct Rank([i64; 5]);
-
 /// The origin that an object is.
 pub fn origin(key: &ObjectKey) -> Origin {
     Origin::new(&*key.kind, &*key.namespace, &*key.name)
@@ -153,10 +167,42 @@ pub fn origin(key: &ObjectKey) -> Origin {
 
 /// Compiles a route for one listener that it is attached to.
 pub fn compile(route: RouteObject<'_>, scope: &Scope<'_>, context: &mut Context<'_>) -> RouteOutcome {
-    let _ = (scope.section, scope.port);
-    let problem: Option<Problem> = None;
-    context.problems.extend(problem);
-    let hostnames = vec![scope.host.clone()];
-    let _ = route.hostnames();
-    RouteOutcome { hostnames, ..RouteOutcome::default() }
+    let key = route.key();
+    let mut site = Site::new(&key, scope, context);
+    let hostnames = hostnames(route, scope, &mut site);
+    let mut outcome = match route {
+        RouteObject::Http(route) => http::compile(route, &mut site),
+        RouteObject::Grpc(route) => grpc::compile(route, &mut site),
+        RouteObject::Tls(route) if scope.passthrough => {
+            l4::compile(&route.spec.rules, Wire::Passthrough, &mut site)
+        }
+        RouteObject::Tls(route) => l4::compile(&route.spec.rules, Wire::Tcp, &mut site),
+        RouteObject::Tcp(route) => l4::compile(&route.spec.rules, Wire::Tcp, &mut site),
+        RouteObject::Udp(route) => l4::compile(&route.spec.rules, Wire::Udp, &mut site),
+    };
+    outcome.hostnames = hostnames;
+    outcome.resolved_refs = site.resolved_refs();
+    outcome
+}
+
+/// Precedence goes by the route's own host patterns, not by what they have in common with the listener's
+/// (GatewayRouteHostnameIntersectionPrecedence).
+fn hostnames(route: RouteObject<'_>, scope: &Scope<'_>, site: &mut Site<'_, '_>) -> Vec<HostPattern> {
+    if route.hostnames().is_empty() {
+        return vec![scope.host.clone()];
+    }
+    let mut patterns = Vec::new();
+    for (index, text) in route.hostnames().iter().enumerate() {
+        match text.parse::<HostPattern>() {
+            Ok(pattern) => {
+                if pattern.intersect(scope.host).is_some() && !patterns.contains(&pattern) {
+                    patterns.push(pattern);
+                }
+            }
+            Err(error) => {
+                site.report(&Fault::unsupported(format!("spec.hostnames[{index}]"), error), "Accepted")
+            }
+        }
+    }
+    patterns
 }
