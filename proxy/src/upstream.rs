@@ -17,6 +17,8 @@ pub mod body;
 pub mod budget;
 pub mod circuit;
 pub mod clock;
+mod connect;
+mod dispatch;
 pub mod endpoint;
 pub mod error;
 pub mod ewma;
@@ -25,19 +27,28 @@ pub mod hash;
 pub mod members;
 mod outlier;
 pub mod pick;
+mod pool;
 pub mod resolve;
 pub mod stream;
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Request, Response};
 use http_body::Body;
+use model::BackendProtocol;
+
+use clock::Moment;
+use connect::Purpose;
+use handle::TransportId;
+use pool::{Policy, Pool};
 
 pub use body::UpstreamBody;
 pub use circuit::CircuitCounters;
+pub use dispatch::LocalExecutor;
 pub use endpoint::{EndpointId, EndpointState, EndpointToken, Member};
 pub use error::{CircuitLimit, DispatchError, UpstreamError, UpstreamErrorKind};
 pub use handle::{BackendError, BackendHandle, BackendLive, BackendTls};
@@ -65,7 +76,15 @@ pub struct Upstreams<B> {
 #[derive(Debug)]
 struct Shared<B> {
     resolver: Arc<Resolver>,
-    marker: std::marker::PhantomData<B>,
+    pools: RefCell<HashMap<PoolKey, Rc<Pool<B>>, ahash::RandomState>>,
+}
+
+/// Connections are shared by requests to one endpoint that are sent in one way.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Hash)]
+struct PoolKey {
+    endpoint: EndpointId,
+    transport: TransportId,
+    purpose: Purpose,
 }
 
 impl<B> Clone for Upstreams<B> {
@@ -77,7 +96,7 @@ impl<B> Clone for Upstreams<B> {
 impl<B: OutBody> Upstreams<B> {
     /// No connections yet. `resolver` is shared by all cores.
     pub fn new(resolver: Arc<Resolver>) -> Self {
-        Self { shared: Rc::new(Shared { resolver, marker: std::marker::PhantomData }) }
+        Self { shared: Rc::new(Shared { resolver, pools: RefCell::default() }) }
     }
 
     /// Picks an endpoint for a request (L4: a connection). The guard counts it as in flight until dropped.
@@ -86,24 +105,6 @@ impl<B: OutBody> Upstreams<B> {
     /// No endpoint at all, or the backend's limit of requests is reached.
     pub fn pick(&self, backend: &Arc<BackendHandle>, hints: &PickHints<'_>) -> Result<Picked, UpstreamError> {
         pick::pick(backend, hints)
-    }
-
-    /// Sends a request to the picked endpoint, on a pooled connection or a new one, as HTTP/1.1 or HTTP/2.
-    ///
-    /// The request is in origin form with `Host`, or in absolute form; hop-by-hop fields are gone, save
-    /// `Connection: upgrade` and `Upgrade` where an upgrade is wanted. Resolves at the response head; drop the
-    /// future to cancel. A 101 answer yields its bytes through `hyper::upgrade::on`. The outcome (status,
-    /// latency, failure) is noted at the endpoint; [`Picked::attempt`] tells addresses and times.
-    ///
-    /// # Errors
-    /// As [`UpstreamErrorKind`] says; the request comes back if no byte of it was sent.
-    pub async fn dispatch(
-        &self,
-        backend: &Arc<BackendHandle>,
-        picked: &mut Picked,
-        request: Request<B>,
-    ) -> Result<Response<UpstreamBody<B>>, DispatchError<B>> {
-        unreachable!("lands next: {} {picked:?} {:?}", backend.name, request.version())
     }
 
     /// Opens a connection of its own to the picked endpoint, for bytes. Sends the PROXY header if asked.
@@ -115,7 +116,26 @@ impl<B: OutBody> Upstreams<B> {
         backend: &Arc<BackendHandle>,
         picked: &mut Picked,
     ) -> Result<RawStream, UpstreamError> {
-        unreachable!("lands next: {} {picked:?}", backend.name)
+        let Some(permit) = backend.live.circuit.connection(backend.spec.circuit.connections) else {
+            let kind = UpstreamErrorKind::CircuitOpen(CircuitLimit::Connections);
+            return Err(UpstreamError::unsent(kind));
+        };
+        let started = Moment::now();
+        let (resolver, source) = (&self.shared.resolver, picked.source);
+        let opened =
+            connect::open(backend, picked.endpoint(), resolver, source, Purpose::Bytes, Some(permit)).await;
+        let now = Moment::now();
+        picked.attempt.connect = Some(now.since(started));
+        match &opened {
+            Ok(stream) => {
+                picked.attempt.remote = Some(stream.remote_address());
+                picked.attempt.local = stream.local_address();
+                picked.note_success(now);
+            }
+            Err(UpstreamError { kind: UpstreamErrorKind::TlsClosed(_), .. }) => {}
+            Err(_) => picked.note_failure(),
+        }
+        opened
     }
 
     /// The picked endpoint's address, for datagrams.
@@ -123,9 +143,45 @@ impl<B: OutBody> Upstreams<B> {
     /// # Errors
     /// Its name does not resolve.
     pub async fn address(&self, picked: &Picked) -> Result<SocketAddr, UpstreamError> {
-        unreachable!("lands next: {picked:?} {:?}", self.shared.resolver)
+        let addresses = connect::addresses(picked.endpoint(), &self.shared.resolver).await?;
+        addresses.first().copied().ok_or_else(|| UpstreamError::unsent(UpstreamErrorKind::Resolve))
     }
 
     /// Closes what has been idle for too long. Call about once a second.
-    pub fn sweep(&self) {}
+    pub fn sweep(&self) {
+        let now = Moment::now();
+        self.shared.pools.borrow_mut().retain(|_, pool| {
+            let in_use = pool.sweep(now);
+            // Requests hold their pool: what they give back should be found again.
+            in_use || Rc::strong_count(pool) > 1
+        });
+    }
+
+    fn resolver(&self) -> &Arc<Resolver> {
+        &self.shared.resolver
+    }
+
+    /// The pool for requests to the picked endpoint.
+    fn pool(&self, backend: &BackendHandle, picked: &Picked, purpose: Purpose) -> Rc<Pool<B>> {
+        let key = PoolKey { endpoint: picked.id(), transport: backend.transport, purpose };
+        if let Some(pool) = self.shared.pools.borrow().get(&key) {
+            return Rc::clone(pool);
+        }
+        let http2 = backend.spec.protocol == BackendProtocol::Http2;
+        let policy = Policy::new(&backend.spec);
+        let pool = Rc::new(Pool::new(policy, http2, Arc::clone(&backend.live.circuit)));
+        if policy.single_use {
+            // Another client's request must not get a connection that names this one.
+            return pool;
+        }
+        self.shared.pools.borrow_mut().insert(key, Rc::clone(&pool));
+        pool
+    }
+
+    /// Closes one idle connection of the backend with these counters, if there is one on this core.
+    fn evict(&self, circuit: &Arc<CircuitCounters>) {
+        let pools = self.shared.pools.borrow();
+        let of_backend = pools.values().filter(|pool| Arc::ptr_eq(&pool.circuit, circuit));
+        let _ = of_backend.into_iter().any(|pool| pool.evict());
+    }
 }

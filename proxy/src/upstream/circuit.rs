@@ -26,7 +26,7 @@ impl CircuitCounters {
         self.pending.load(Ordering::Relaxed)
     }
 
-    /// Requests now.
+    /// Requests now; 0 where there is no limit, for then they are not counted.
     pub fn requests(&self) -> u32 {
         self.requests.load(Ordering::Relaxed)
     }
@@ -41,12 +41,20 @@ impl CircuitCounters {
         take(&self.pending, limit).then(|| PendingPermit(Arc::clone(self)))
     }
 
-    /// A place for a request.
+    /// A place for a request. Without a limit the permit is empty: no core then touches what others count.
     pub(crate) fn request(self: &Arc<Self>, limit: u32) -> Option<RequestPermit> {
-        take(&self.requests, limit).then(|| RequestPermit(Arc::clone(self)))
+        if limit == 0 {
+            return Some(RequestPermit(None));
+        }
+        take(&self.requests, limit).then(|| RequestPermit(Some(Arc::clone(self))))
     }
 
-    /// Resolves when a connection ends. Enable it before the last look at the counter.
+    /// Whether requests wait on some core while all connections are taken: idle ones are then better closed.
+    pub(crate) fn starved(&self, limit: u32) -> bool {
+        limit != 0 && self.connections() >= limit && self.pending() > 0
+    }
+
+    /// Resolves when a connection ends after this call, awaited yet or not.
     pub(crate) fn freed(&self) -> tokio::sync::futures::Notified<'_> {
         self.freed.notified()
     }
@@ -70,7 +78,8 @@ pub struct ConnectionPermit(Arc<CircuitCounters>);
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         self.0.connections.fetch_sub(1, Ordering::Relaxed);
-        self.0.freed.notify_one();
+        // All are told: which of them finds a use for the place is for their pools to say.
+        self.0.freed.notify_waiters();
     }
 }
 
@@ -86,11 +95,13 @@ impl Drop for PendingPermit {
 
 /// One request that counts.
 #[derive(Debug)]
-pub struct RequestPermit(Arc<CircuitCounters>);
+pub struct RequestPermit(Option<Arc<CircuitCounters>>);
 
 impl Drop for RequestPermit {
     fn drop(&mut self) {
-        self.0.requests.fetch_sub(1, Ordering::Relaxed);
+        if let Some(counters) = &self.0 {
+            counters.requests.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -112,11 +123,22 @@ mod tests {
     }
 
     #[test]
-    fn zero_is_no_limit_but_still_counts() {
+    fn zero_is_no_limit() {
         let counters = Arc::new(CircuitCounters::default());
-        let held: Vec<_> = (0..10).map(|_| counters.request(0).unwrap()).collect();
-        assert_eq!(counters.requests(), 10);
+        let held: Vec<_> = (0..10).map(|_| counters.connection(0).unwrap()).collect();
+        assert_eq!(counters.connections(), 10);
         drop(held);
+        assert_eq!(counters.connections(), 0);
+    }
+
+    #[test]
+    fn requests_are_limited() {
+        let counters = Arc::new(CircuitCounters::default());
+        let held = counters.request(1).unwrap();
+        assert!(counters.request(1).is_none());
+        drop(held);
+        assert!(counters.request(1).is_some());
+        assert!(counters.request(0).is_some());
         assert_eq!(counters.requests(), 0);
     }
 

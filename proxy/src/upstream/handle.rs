@@ -57,9 +57,11 @@ pub enum BackendTls {
     /// With a verified peer.
     Tls {
         /// With ALPN by the backend's protocol.
-        config: ClientTlsConfig,
+        requests: ClientTlsConfig,
         /// With ALPN `http/1.1` alone, for upgrades.
         upgrade: ClientTlsConfig,
+        /// Without ALPN, for bytes that are not ours to understand.
+        bytes: ClientTlsConfig,
     },
     /// It is asked for and cannot be had: no connection is made.
     Closed {
@@ -188,7 +190,11 @@ impl BackendTls {
             BackendProtocol::Tcp | BackendProtocol::Udp => ClientAlpn::None,
         };
         match client_config(tls, certificate, alpn) {
-            Ok(config) => Self::Tls { upgrade: config.with_alpn(ClientAlpn::Http1), config },
+            Ok(requests) => Self::Tls {
+                upgrade: requests.with_alpn(ClientAlpn::Http1),
+                bytes: requests.with_alpn(ClientAlpn::None),
+                requests,
+            },
             Err(error) => {
                 warn!(%error, backend = %name, "Backend is closed because its TLS settings cannot be used");
                 Self::Closed { reason: error.to_string().into() }

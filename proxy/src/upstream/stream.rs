@@ -17,7 +17,8 @@ pub struct RawStream {
     pub(crate) io: Io,
     pub(crate) local: Option<SocketAddr>,
     pub(crate) remote: SocketAddr,
-    pub(crate) permit: Option<ConnectionPermit>,
+    /// Given back when the stream is dropped.
+    pub(crate) _permit: Option<ConnectionPermit>,
 }
 
 /// The bytes' way.

@@ -1,0 +1,122 @@
+//! From an endpoint to a byte stream: resolve, TCP, PROXY header, TLS, all within the backend's connect timeout.
+
+mod proxy_header;
+mod tcp;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use identity::{ClientTlsConfig, HandshakeError};
+use model::{Address, SendProxyProtocol};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::upstream::circuit::ConnectionPermit;
+use crate::upstream::endpoint::EndpointState;
+use crate::upstream::error::{UpstreamError, UpstreamErrorKind};
+use crate::upstream::handle::{BackendHandle, BackendTls};
+use crate::upstream::pick::ProxySource;
+use crate::upstream::resolve::Resolver;
+use crate::upstream::stream::{Io, RawStream};
+
+/// What the connection is for; it decides what TLS offers by ALPN.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Hash)]
+pub(crate) enum Purpose {
+    /// Requests, by the backend's protocol.
+    Requests,
+    /// A request that wants an upgrade: HTTP/1.1 alone.
+    Upgrade,
+    /// Bytes that are not ours to understand.
+    Bytes,
+}
+
+/// Opens a connection. `source` is told to the endpoint if the backend wants a PROXY header; none says that the
+/// connection is the proxy's own.
+pub(crate) async fn open(
+    backend: &BackendHandle,
+    endpoint: &EndpointState,
+    resolver: &Resolver,
+    source: Option<ProxySource>,
+    purpose: Purpose,
+    permit: Option<ConnectionPermit>,
+) -> Result<RawStream, UpstreamError> {
+    let opening = async {
+        let addresses = addresses(endpoint, resolver).await?;
+        let mut tcp = tcp::connect(&addresses).await.map_err(|error| connect_error(&error))?;
+        let remote = tcp.peer_addr().map_err(|error| connect_error(&error))?;
+        let local = tcp.local_addr().ok();
+        send_proxy_header(&mut tcp, backend.spec.connection.proxy_protocol, source).await?;
+        let io = match backend.tls.config(purpose)? {
+            None => Io::Plain(tcp),
+            Some(tls) => handshake(tls, tcp).await?,
+        };
+        Ok(RawStream { io, local, remote, _permit: permit })
+    };
+    match tokio::time::timeout(backend.spec.connection.connect_timeout, opening).await {
+        Ok(opened) => opened,
+        Err(_) => Err(UpstreamError::unsent(UpstreamErrorKind::ConnectTimeout)),
+    }
+}
+
+/// An endpoint's addresses; a name's in the resolver's order.
+pub(crate) async fn addresses(
+    endpoint: &EndpointState,
+    resolver: &Resolver,
+) -> Result<Vec<SocketAddr>, UpstreamError> {
+    let with_port = |ip: IpAddr| SocketAddr::new(ip, endpoint.port);
+    match &endpoint.address {
+        Address::Ip(ip) => Ok(vec![with_port(*ip)]),
+        Address::Name(name) => match resolver.resolve(name).await {
+            Ok(addresses) => Ok(addresses.iter().copied().map(with_port).collect()),
+            Err(reason) => Err(UpstreamError::unsent(UpstreamErrorKind::Resolve).because(reason)),
+        },
+    }
+}
+
+impl BackendTls {
+    /// What to wrap a connection in; none for plaintext.
+    fn config(&self, purpose: Purpose) -> Result<Option<&ClientTlsConfig>, UpstreamError> {
+        match (self, purpose) {
+            (Self::Plain, _) => Ok(None),
+            (Self::Tls { requests, .. }, Purpose::Requests) => Ok(Some(requests)),
+            (Self::Tls { upgrade, .. }, Purpose::Upgrade) => Ok(Some(upgrade)),
+            (Self::Tls { bytes, .. }, Purpose::Bytes) => Ok(Some(bytes)),
+            (Self::Closed { reason }, _) => {
+                Err(UpstreamError::unsent(UpstreamErrorKind::TlsClosed(Arc::clone(reason))))
+            }
+        }
+    }
+}
+
+async fn handshake(tls: &ClientTlsConfig, tcp: TcpStream) -> Result<Io, UpstreamError> {
+    let connector = TlsConnector::from(Arc::clone(&tls.config));
+    match connector.connect(tls.server_name.clone(), tcp).await {
+        Ok(stream) => Ok(Io::Tls(Box::new(stream))),
+        Err(error) => {
+            Err(UpstreamError::unsent(UpstreamErrorKind::TlsFailed).because(HandshakeError::from(&error)))
+        }
+    }
+}
+
+async fn send_proxy_header(
+    tcp: &mut TcpStream,
+    version: SendProxyProtocol,
+    source: Option<ProxySource>,
+) -> Result<(), UpstreamError> {
+    let header = match version {
+        SendProxyProtocol::Off => return Ok(()),
+        SendProxyProtocol::V1 => proxy_header::v1(source),
+        SendProxyProtocol::V2 => proxy_header::v2(source),
+    };
+    tcp.write_all(&header).await.map_err(|error| connect_error(&error))
+}
+
+fn connect_error(error: &std::io::Error) -> UpstreamError {
+    let kind = match error.kind() {
+        std::io::ErrorKind::ConnectionRefused => UpstreamErrorKind::ConnectRefused,
+        std::io::ErrorKind::TimedOut => UpstreamErrorKind::ConnectTimeout,
+        _ => UpstreamErrorKind::ConnectOther,
+    };
+    UpstreamError::unsent(kind).because(error)
+}
