@@ -1,5 +1,9 @@
-//! The data plane: bytes in, bytes out. Knows no Kubernetes.
+//! The data plane: bytes in, bytes out. Knows no Kubernetes; a [`model::Snapshot`] tells it everything.
 
 pub mod compiled;
+pub mod drain;
 pub mod http;
+pub mod listener;
+pub mod overload;
+pub mod telemetry;
 pub mod upstream;
