@@ -31,9 +31,11 @@ pub(crate) fn check() -> Result<()> {
         let found = fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
         ensure!(found == *text, "{} is out of date; run `cargo xtask crds`", path.display());
     }
-    for entry in fs::read_dir(root().join(TYPES))? {
-        let path = entry?.path();
-        ensure!(generated.contains_key(&path), "{} is no longer generated; remove it", path.display());
+    for folder in [TYPES, CHART] {
+        for entry in fs::read_dir(root().join(folder))? {
+            let path = entry?.path();
+            ensure!(generated.contains_key(&path), "{} is no longer generated; remove it", path.display());
+        }
     }
     Ok(())
 }
@@ -49,6 +51,12 @@ fn generated() -> Result<BTreeMap<PathBuf, String>> {
     let mut files = BTreeMap::new();
     for (module, text) in render::modules(&kinds, &shapes)? {
         files.insert(root().join(TYPES).join(format!("{module}.rs")), rustfmt(&text)?);
+    }
+    for crd in api::own::crds() {
+        let name = crd.pointer("/metadata/name").and_then(Value::as_str).context("a CRD has a name")?;
+        let (plural, group) = name.split_once('.').context("a CRD is named by plural and group")?;
+        let text = format!("{CHART_HEADER}{}", serde_saphyr::to_string(&crd)?);
+        files.insert(root().join(CHART).join(format!("{group}_{plural}.yaml")), text);
     }
     Ok(files)
 }
@@ -81,6 +89,8 @@ fn root() -> PathBuf {
 
 const VENDORED: &str = "controller/api/crds/gateway-api";
 const TYPES: &str = "controller/api/src/gateway_api/generated";
+const CHART: &str = "charts/diolkos-crds/crds";
+const CHART_HEADER: &str = "# Written by `cargo xtask crds` from the Rust types in controller/api/src/own.\n";
 
 /// The CRDs that have types, in the order in which shared shapes are named.
 const SOURCES: &[&str] = &[

@@ -4,6 +4,7 @@
 //! - [`core`]: what Kubernetes itself has (Service, EndpointSlice, Secret, …).
 //! - [`decode`]: from YAML or JSON text to those, checked as an API server would, with lines.
 //! - [`object`]: what all of them share, and one type that holds any of them.
+//! - [`own`]: our own kinds, `diolkos.io/v1alpha1`.
 //! - [`duration`]: the duration strings of Gateway API.
 
 pub mod core;
@@ -11,5 +12,6 @@ pub mod decode;
 pub mod duration;
 pub mod gateway_api;
 pub mod object;
+pub mod own;
 
 pub use self::object::{AnyObject, KindInfo, Object, ObjectKey};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::core::{
     ClusterTrustBundle, ConfigMap, EndpointSlice, Namespace, Pod, Secret, Service, ServiceAccount,
@@ -16,6 +16,7 @@ use crate::gateway_api::{
     BackendTlsPolicy, Gateway, GatewayClass, GrpcRoute, HttpRoute, ListenerSet, ReferenceGrant, TcpRoute,
     TlsRoute, UdpRoute, XBackend, XBackendTrafficPolicy,
 };
+use crate::own::{self, BackendPolicy, GatewayParameters, ListenerPolicy, TrafficPolicy};
 
 /// A kind of object that Diolkos reads.
 pub trait Object: Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static {
@@ -157,6 +158,14 @@ pub enum FromValueError {
         /// What the object says.
         kind: String,
     },
+    /// A kind that is planned, but not implemented.
+    #[error("{kind}: {message}")]
+    LaterKind {
+        /// What the object says.
+        kind: &'static str,
+        /// What to do about it.
+        message: &'static str,
+    },
     /// A kind that is known, in a version that is not.
     #[error("{kind} has no version {version}; use {}", known.join(" or "))]
     UnknownVersion {
@@ -263,6 +272,10 @@ any_object!(
     Pod,
     ServiceAccount,
     ClusterTrustBundle,
+    ListenerPolicy,
+    TrafficPolicy,
+    BackendPolicy,
+    GatewayParameters,
 );
 
 impl AnyObject {
@@ -280,6 +293,9 @@ impl AnyObject {
         };
         let (group, version) = split_api_version(&api_version);
         let Some(info) = KindInfo::find(group, &kind) else {
+            if let Some(&own::LaterKind { kind, message, .. }) = own::later_kind(group, &kind) {
+                return Err(FromValueError::LaterKind { kind, message });
+            }
             return Err(FromValueError::UnknownKind { api_version, kind });
         };
         if !info.versions.contains(&version) {
@@ -289,6 +305,9 @@ impl AnyObject {
         // The types of k8s-openapi accept their own version only; all versions have one shape.
         if let (Some(fields), Some(version)) = (value.as_object_mut(), info.versions.first()) {
             fields.insert("apiVersion".to_owned(), self::api_version(info.group, version).into());
+            if info.group == own::GROUP {
+                fields.entry("spec").or_insert_with(|| Value::Object(Map::new()));
+            }
         }
         match Self::of_kind(info, value) {
             Some(Ok(object)) => Ok(object),

@@ -1,0 +1,156 @@
+//! What API and design name, but nothing implements yet: refused by name instead of ignored.
+
+/// A field that comes later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LaterField {
+    /// Kind of `diolkos.io/v1alpha1`.
+    pub kind: &'static str,
+    /// Path from the object's root, without list indexes: `spec.authentication.jwt`.
+    pub path: &'static str,
+    /// What the field will do, and what to write meanwhile.
+    pub message: &'static str,
+}
+
+/// A kind that comes later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LaterKind {
+    /// API group.
+    pub group: &'static str,
+    /// Kind.
+    pub kind: &'static str,
+    /// What to do about it.
+    pub message: &'static str,
+}
+
+/// The entry for an unknown field, if it is one that comes later. `path` may have list indexes, and may
+/// point deeper than the entry: `spec.rateLimit.local[0].requests` finds `spec.rateLimit`.
+pub fn later_field(kind: &str, path: &str) -> Option<&'static LaterField> {
+    let plain = without_indexes(path);
+    LATER.iter().find(|later| {
+        later.kind == kind
+            && plain.strip_prefix(later.path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    })
+}
+
+/// The entry for an unknown kind, if it is one that comes later.
+pub fn later_kind(group: &str, kind: &str) -> Option<&'static LaterKind> {
+    LATER_KINDS.iter().find(|later| later.group == group && later.kind == kind)
+}
+
+fn without_indexes(path: &str) -> String {
+    let mut depth = 0_usize;
+    path.chars()
+        .filter(|&character| match character {
+            '[' => {
+                depth += 1;
+                false
+            }
+            ']' => {
+                depth = depth.saturating_sub(1);
+                false
+            }
+            _ => depth == 0,
+        })
+        .collect()
+}
+
+const fn field(kind: &'static str, path: &'static str, message: &'static str) -> LaterField {
+    LaterField { kind, path, message }
+}
+
+const fn kind(group: &'static str, kind: &'static str, message: &'static str) -> LaterKind {
+    LaterKind { group, kind, message }
+}
+
+const MESH: &str =
+    "mesh identity is not implemented yet; remove mesh, the gateway speaks no mesh mTLS so far";
+
+/// The fields that come later.
+pub const LATER: &[LaterField] = &[
+    field("ListenerPolicy", "spec.mesh", MESH),
+    field(
+        "ListenerPolicy",
+        "spec.forwarded.trustedPeers",
+        "trust by SPIFFE ID is not implemented yet; name the peers' addresses in forwarded.trusted",
+    ),
+    field("BackendPolicy", "spec.mesh", MESH),
+    field("TrafficPolicy", "spec.authentication.jwt", EXTERNAL),
+    field("TrafficPolicy", "spec.authentication.apiKey", EXTERNAL),
+    field("TrafficPolicy", "spec.authentication.basic", EXTERNAL),
+    field("TrafficPolicy", "spec.authentication.oidc", EXTERNAL),
+    field(
+        "TrafficPolicy",
+        "spec.authorization",
+        "authorization rules are not implemented yet; decide in an authentication.external server",
+    ),
+    field("TrafficPolicy", "spec.rateLimit", "rate limits are not implemented yet; remove rateLimit"),
+    field(
+        "TrafficPolicy",
+        "spec.hedge",
+        "hedged requests are not implemented yet; use retry with timeouts.perTry",
+    ),
+    field("TrafficPolicy", "spec.compression", "compression is not implemented yet; remove compression"),
+    field("TrafficPolicy", "spec.fault", "fault injection is not implemented yet; remove fault"),
+    field("TrafficPolicy", "spec.external", "external processing is not implemented yet; remove external"),
+    field("GatewayParameters", "spec.workload", PROVISION),
+    field("GatewayParameters", "spec.service", PROVISION),
+    field("GatewayParameters", "spec.mesh", MESH),
+    field(
+        "GatewayParameters",
+        "spec.rateLimitStore",
+        "rate limits are not implemented yet; remove rateLimitStore",
+    ),
+    field(
+        "GatewayParameters",
+        "spec.drain.profile",
+        "drain profiles are not implemented yet; write drain.delay and drain.deadline",
+    ),
+    field(
+        "GatewayParameters",
+        "spec.telemetry.accessLog.filter",
+        "access-log filters are not implemented yet; remove filter, every request is logged",
+    ),
+    field(
+        "GatewayParameters",
+        "spec.telemetry.accessLog.redact",
+        "redaction lists are not implemented yet; remove redact, no header but those of the standard form is logged",
+    ),
+    field(
+        "GatewayParameters",
+        "spec.telemetry.envoyMetricNames",
+        "Envoy's metric names are not implemented yet; remove envoyMetricNames",
+    ),
+];
+
+const EXTERNAL: &str = "this way to authenticate is not implemented yet; use authentication.external";
+
+const PROVISION: &str =
+    "provisioning in a cluster is not implemented yet; remove it, one process serves every Gateway";
+
+/// The kinds that come later.
+pub const LATER_KINDS: &[LaterKind] = &[
+    kind("diolkos.io", "ShardPlan", "shards are not implemented yet; one process serves every Gateway"),
+    kind("diolkos.io", "EgressPolicy", "the egress gateway is not implemented yet"),
+    kind("diolkos.io", "WorkloadRegistration", "the built-in issuer is not implemented yet"),
+    kind("diolkos.io", "FederatedTrustDomain", "federation of trust domains is not implemented yet"),
+    kind("gateway.networking.x-k8s.io", "XMesh", "mesh routing is not implemented yet"),
+    kind(
+        "gateway.networking.x-k8s.io",
+        "XTelemetryPolicy",
+        "XTelemetryPolicy is not implemented yet; use GatewayParameters spec.telemetry.tracing",
+    ),
+    kind("networking.istio.io", "Gateway", ISTIO),
+    kind("networking.istio.io", "VirtualService", ISTIO),
+    kind("networking.istio.io", "DestinationRule", ISTIO),
+    kind("networking.istio.io", "ServiceEntry", ISTIO),
+    kind("networking.istio.io", "WorkloadEntry", ISTIO),
+    kind("networking.istio.io", "WorkloadGroup", ISTIO),
+    kind("networking.istio.io", "Sidecar", ISTIO),
+    kind("networking.istio.io", "ProxyConfig", ISTIO),
+    kind("security.istio.io", "AuthorizationPolicy", ISTIO),
+    kind("security.istio.io", "RequestAuthentication", ISTIO),
+    kind("security.istio.io", "PeerAuthentication", ISTIO),
+    kind("telemetry.istio.io", "Telemetry", ISTIO),
+];
+
+const ISTIO: &str = "Istio's kinds are not implemented yet; use Gateway API";
