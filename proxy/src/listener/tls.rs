@@ -11,14 +11,14 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ServerConfig;
-use rustls::server::danger::ClientCertVerifier;
+use identity::ServerTlsConfig;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::StartHandshake;
 use tokio_rustls::server::TlsStream;
 
 use super::prefixed::Prefixed;
+use crate::compiled::{CompiledL4, CompiledServer, CompiledTlsInner, CompiledTlsServer, HostTable};
 use crate::telemetry::metrics::TlsFailure;
 
 pub use hello::Hello;
@@ -32,10 +32,7 @@ pub enum TlsChoice<T> {
     /// End TLS here.
     Terminate {
         /// With this configuration.
-        config: Arc<ServerConfig>,
-        /// Set if the configuration lets clients in whose certificate is missing or bad
-        /// (`AllowInsecureFallback`): tells whether it was good.
-        recheck: Option<Arc<dyn ClientCertVerifier>>,
+        config: ServerTlsConfig,
         /// Found again in the outcome.
         chosen: T,
     },
@@ -103,6 +100,51 @@ pub struct TlsLimits<'a> {
     pub handshakes: &'a Handshakes,
 }
 
+/// What a listener's table has chosen by SNI.
+#[derive(Clone, Debug)]
+pub enum TlsTarget {
+    /// HTTP inside TLS that ends here.
+    Http(Arc<CompiledServer>),
+    /// Opaque bytes: inside TLS that ended here, or TLS passed through.
+    Tcp(Arc<CompiledL4>),
+}
+
+/// Accepts a connection at a TLS listener: the most specific host pattern that matches the SNI decides.
+pub async fn accept<S>(
+    stream: Prefixed<S>,
+    servers: &HostTable<CompiledTlsServer>,
+    limits: TlsLimits<'_>,
+) -> TlsOutcome<S, TlsTarget>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    negotiate(stream, limits, |hello| choose(servers, hello)).await
+}
+
+fn choose(servers: &HostTable<CompiledTlsServer>, hello: &Hello) -> TlsChoice<TlsTarget> {
+    let name = hello.server_name.as_deref().unwrap_or_default();
+    let unknown = || {
+        let detail = if name.is_empty() { "no listener without SNI" } else { "no listener for the SNI" };
+        TlsChoice::Refuse(TlsRefusal::new(TlsFailure::UnknownName, detail))
+    };
+    match servers.find(name) {
+        None => unknown(),
+        Some(CompiledTlsServer::Closed { reason }) => {
+            TlsChoice::Refuse(TlsRefusal::new(TlsFailure::Closed, reason))
+        }
+        Some(CompiledTlsServer::Passthrough(rules)) => {
+            rules.find(name).map_or_else(unknown, |rule| TlsChoice::Passthrough(TlsTarget::Tcp(rule.clone())))
+        }
+        Some(CompiledTlsServer::Terminate { config, inner, .. }) => {
+            let chosen = match inner {
+                CompiledTlsInner::Http(server) => Some(TlsTarget::Http(server.clone())),
+                CompiledTlsInner::Tcp(rules) => rules.find(name).map(|rule| TlsTarget::Tcp(rule.clone())),
+            };
+            chosen.map_or_else(unknown, |chosen| TlsChoice::Terminate { config: config.clone(), chosen })
+        }
+    }
+}
+
 /// Reads the ClientHello, asks `choose`, and does what it says.
 pub async fn negotiate<S, T>(
     mut stream: Prefixed<S>,
@@ -126,8 +168,8 @@ where
     let server_name = read.hello.server_name.clone();
     let refused = match choose(&read.hello) {
         TlsChoice::Passthrough(chosen) => return TlsOutcome::Passthrough { stream, server_name, chosen },
-        TlsChoice::Terminate { config, recheck, chosen } => {
-            match handshake(stream, read, config, recheck, limits.handshakes, deadline).await {
+        TlsChoice::Terminate { config, chosen } => {
+            match handshake(stream, read, &config, limits.handshakes, deadline).await {
                 Ok((stream, facts)) => {
                     return TlsOutcome::Terminated { stream: Box::new(stream), facts, chosen };
                 }
@@ -163,8 +205,7 @@ where
 async fn handshake<S>(
     stream: Prefixed<S>,
     read: Read,
-    config: Arc<ServerConfig>,
-    recheck: Option<Arc<dyn ClientCertVerifier>>,
+    config: &ServerTlsConfig,
     handshakes: &Handshakes,
     deadline: Instant,
 ) -> Result<(TlsStream<Prefixed<S>>, TlsFacts), TlsRefusal>
@@ -178,7 +219,7 @@ where
     let (kept, stream) = stream.into_parts();
     let mut stream = Prefixed::with_kept(stream, kept);
     stream.consume(read.taken);
-    let accept = StartHandshake::from_parts(read.accepted, stream).into_stream(config);
+    let accept = StartHandshake::from_parts(read.accepted, stream).into_stream(config.config.clone());
     let stream = tokio::select! {
         result = timeout_at(deadline, accept) => match result {
             Ok(Ok(stream)) => stream,
@@ -200,7 +241,7 @@ where
         },
         peer: session
             .peer_certificates()
-            .and_then(|chain| PeerCertificate::read(chain, recheck.as_deref()))
+            .and_then(|chain| PeerCertificate::read(chain, config.verdict(Some(chain))))
             .map(Arc::new),
     };
     Ok((stream, facts))
@@ -232,3 +273,6 @@ impl TlsRefusal {
         Self { failure, detail: detail.into(), server_name: None }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use rustls::pki_types::{CertificateDer, UnixTime};
-use rustls::server::danger::ClientCertVerifier;
+use identity::PeerVerdict;
+use rustls::pki_types::CertificateDer;
 use sha2::{Digest, Sha256};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -24,16 +24,11 @@ pub struct PeerCertificate {
 }
 
 impl PeerCertificate {
-    /// Reads the leaf of a chain. Without `recheck` the handshake has verified it. None if the leaf is not
-    /// readable: then nothing is said about the client.
-    pub(super) fn read(
-        chain: &[CertificateDer<'_>],
-        recheck: Option<&dyn ClientCertVerifier>,
-    ) -> Option<Self> {
-        let (leaf, intermediates) = chain.split_first()?;
+    /// Reads the leaf of a chain. None if it is not readable: then nothing is said about the client.
+    pub(super) fn read(chain: &[CertificateDer<'_>], verdict: PeerVerdict) -> Option<Self> {
+        let leaf = chain.first()?;
         let (_, certificate) = X509Certificate::from_der(leaf).ok()?;
-        let verified = recheck
-            .is_none_or(|verifier| verifier.verify_client_cert(leaf, intermediates, UnixTime::now()).is_ok());
+        let verified = verdict == PeerVerdict::Verified;
         let (mut uris, mut dns_names) = (Vec::new(), Vec::new());
         if let Ok(Some(names)) = certificate.subject_alternative_name() {
             for name in &names.value.general_names {

@@ -387,9 +387,9 @@ fn add(total: &mut RequestTotals, part: &RequestTotals) {
     }
 }
 
-/// Pairs of bound and count; the encoder adds them up and writes `f64::MAX` as `+Inf`.
+/// Pairs of bound and count; the encoder adds them up.
 fn buckets(distribution: &Distribution, bounds: impl IntoIterator<Item = f64>) -> Vec<(f64, u64)> {
-    bounds.into_iter().chain([f64::MAX]).zip(distribution.buckets.iter().copied()).collect()
+    bounds.into_iter().chain([f64::INFINITY]).zip(distribution.buckets.iter().copied()).collect()
 }
 
 fn counter<'a>(
