@@ -8,10 +8,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::{BackendName, Filter, HostPattern, Origin, is_default, span};
 
-/// Bytes that one compiled regular expression may take. `translate` refuses a larger one at its object, so that
-/// the proxy never meets it.
-pub const REGEX_SIZE_LIMIT: usize = 256 * 1024;
-
 /// The routes of one HTTP listener.
 ///
 /// A request's host is looked up most specific pattern first; within a pattern the first match wins. If no

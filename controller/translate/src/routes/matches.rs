@@ -85,14 +85,21 @@ fn literal_path<'a>(text: &'a str, field: &str) -> Result<Cow<'a, str>, Fault> {
     if text.contains("//") {
         return refuse("must not contain //: requests are compared with repeated slashes left as they are");
     }
-    if text.split('/').any(|segment| matches!(segment, "." | "..")) {
-        return refuse("must not contain . or .. as a segment: no canonical request has them");
-    }
     if text.contains(['?', '#']) {
         return refuse("must be a path alone; match the query with queryParams");
     }
-    unescape(text)
-        .map_or_else(|| refuse("has a % that is not followed by two hexadecimal digits, or hides a /"), Ok)
+    if !text.bytes().all(|b| b.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&b)) {
+        return refuse("has a character that a path has in escaped form only");
+    }
+    let Some(path) = unescape(text) else {
+        return refuse(
+            "has a % that is not followed by two hexadecimal digits, or hides a / or a control character",
+        );
+    };
+    if path.split('/').any(|segment| matches!(segment, "." | "..")) {
+        return refuse("must not contain . or .. as a segment: no canonical request has them");
+    }
+    Ok(path)
 }
 
 /// RFC 3986 §6.2.2: escaped unreserved characters are written plainly, other escapes in upper case. None for a
@@ -108,7 +115,7 @@ fn unescape(text: &str) -> Option<Cow<'_, str>> {
         let (digits, rest) = part.split_at_checked(2)?;
         let byte = u8::from_str_radix(digits, 16).ok().filter(|_| !digits.starts_with('+'))?;
         match byte {
-            b'/' | b'\\' | 0 => return None,
+            0..=0x1f | 0x7f | b'/' | b'\\' => return None,
             _ if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') => {
                 plain.push(char::from(byte));
             }
@@ -142,6 +149,10 @@ fn grpc_path(wanted: &GrpcMethodMatch, field: &str) -> Result<model::PathMatch, 
             })
         }
         MatchType::RegularExpression => {
+            // Each alone first: `a)|(b` is sound only within the parentheses that are put round it.
+            for part in [&service, &method].into_iter().flatten() {
+                regex(part, field)?;
+            }
             let part =
                 |part: Option<String>| part.map_or_else(|| "[^/]+".to_owned(), |part| format!("(?:{part})"));
             Ok(model::PathMatch::Regex(regex(&format!("/{}/{}", part(service), part(method)), field)?))
@@ -196,19 +207,8 @@ pub(crate) fn header_name(name: &str, field: &str) -> Result<Arc<str>, Fault> {
 
 /// A regular expression that the proxy will be able to compile.
 fn regex(text: &str, field: &str) -> Result<Arc<str>, Fault> {
-    let compiled =
-        ::regex::RegexBuilder::new(&format!("^(?:{text})$")).size_limit(model::REGEX_SIZE_LIMIT).build();
-    match compiled {
-        Ok(_) => Ok(text.into()),
-        Err(error) => {
-            // The crate's message draws the expression over several lines; its last line says what is wrong.
-            let reason = error.to_string().lines().last().unwrap_or_default().trim().to_owned();
-            Err(Fault::unsupported(
-                field,
-                format_args!("{text:?} is not a regular expression (RE2 syntax): {reason}"),
-            ))
-        }
-    }
+    model::full_match(text).map_err(|error| Fault::unsupported(field, error))?;
+    Ok(text.into())
 }
 
 #[cfg(test)]

@@ -40,9 +40,10 @@ fn paths_are_compared_in_canonical_form() {
 
 #[test]
 fn paths_that_no_request_can_have_are_refused() {
-    for bad in
-        ["a", "", "//", "/a/../b", "/..", "/a?b", "/a#b", "/%2f", "/%5C", "/%4", "/%zz", "/%+1", "/%00"]
-    {
+    for bad in [
+        "a", "", "//", "/a/../b", "/..", "/a?b", "/a#b", "/%2f", "/%5C", "/%4", "/%zz", "/%+1", "/%00",
+        "/%2e%2e", "/é",
+    ] {
         let fault = http_path("Exact", bad).unwrap_err();
         assert_eq!(fault.field, "spec.rules[0].matches[0].path.value", "{bad}");
     }
@@ -52,9 +53,9 @@ fn paths_that_no_request_can_have_are_refused() {
 fn regular_expressions_are_compiled() {
     let good = http_path("RegularExpression", "/v[0-9]+/.*");
     assert_eq!(good, Ok(model::PathMatch::Regex("/v[0-9]+/.*".into())));
-    for bad in ["(", "a{1000}{1000}", "(?=a)"] {
+    for bad in ["(", r"(\w{100}){100}", "(?=a)"] {
         let fault = http_path("RegularExpression", bad).unwrap_err();
-        assert!(fault.message.contains("is not a regular expression"), "{fault}");
+        assert_eq!(fault.field, "spec.rules[0].matches[0].path.value", "{bad}");
     }
 }
 
@@ -95,7 +96,12 @@ fn grpc_methods_are_paths() {
         assert_eq!(matched.headers, [grpc_only()]);
     }
     assert!(grpc_match(json!({"method": {"service": "a/b"}})).is_err());
-    assert!(grpc_match(json!({"method": {"type": "RegularExpression", "service": "("}})).is_err());
+    for bad in ["(", "a)|(b"] {
+        assert!(
+            grpc_match(json!({"method": {"type": "RegularExpression", "service": bad}})).is_err(),
+            "{bad}"
+        );
+    }
 }
 
 #[test]
