@@ -1,5 +1,6 @@
 //! What a backend reference becomes: Service, XBackend → backend and endpoints, each resolved once.
 
+mod own_policy;
 mod service;
 mod slices;
 mod tls;
@@ -11,12 +12,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api::core::Service;
-use api::gateway_api::{self, BackendObjectReference, Gateway, ObjectMeta, Time, XBackend};
+use api::gateway_api::{self, BackendObjectReference, Gateway, ObjectMeta, XBackend};
+use api::own::BackendPolicy;
 use api::{Object, ObjectKey};
 use model::{Backend, BackendName, BackendProtocol, EndpointSet, UpstreamTls};
 
 use crate::context::Context;
 use crate::grants::Referrer;
+use crate::policy::Levels;
 use crate::routes::{Fault, Reason, Scope, origin};
 
 /// Backends and endpoints, each resolved once.
@@ -113,7 +116,7 @@ fn unknown_kind(reference: &BackendObjectReference, field: &str) -> Fault {
 }
 
 /// A backend that is found and may be used; what is still to say is how it is spoken to.
-struct Found<'f> {
+struct Found<'f, 'a> {
     key: &'f ObjectKey,
     port: u16,
     protocol: BackendProtocol,
@@ -123,9 +126,10 @@ struct Found<'f> {
     /// The Gateway has its own way to be somebody there, so the backend is its own, too.
     per_gateway: bool,
     session: Option<model::SessionPersistence>,
+    policies: Levels<'a, BackendPolicy>,
 }
 
-impl Found<'_> {
+impl Found<'_, '_> {
     /// `service/NAMESPACE/NAME/PORT`; a suffix tells apart other ways to speak to the same object.
     fn name(&self, gateway: &Gateway) -> BackendName {
         let ObjectKey { kind, namespace, name, .. } = self.key;
@@ -178,6 +182,7 @@ impl Found<'_> {
         if let Some(traffic) = traffic {
             traffic.apply(&mut backend);
         }
+        own_policy::apply(&self.policies, &mut backend);
         context.backends.backends.insert(name.clone(), Arc::new(backend));
         context.backends.endpoints.insert(name.clone(), set);
         name
@@ -206,12 +211,6 @@ enum Spoken {
     Http2,
     /// Something else than HTTP.
     Opaque,
-}
-
-/// Sorts policies that target one object: the older wins, then the one that comes first by namespace and name
-/// (GEP-713, conflict resolution).
-fn age(metadata: &ObjectMeta) -> (Option<&Time>, Option<&str>, Option<&str>) {
-    (metadata.creation_timestamp.as_ref(), metadata.namespace.as_deref(), metadata.name.as_deref())
 }
 
 /// A condition about a policy, with the policy's generation.

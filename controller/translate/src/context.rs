@@ -8,6 +8,7 @@ use api::gateway_api::{Condition, ParentReference};
 use crate::backends::Backends;
 use crate::certificates::Certificates;
 use crate::index::Index;
+use crate::policy::Policies;
 use crate::problem::{Problem, Severity};
 use crate::status::Verdict;
 
@@ -20,6 +21,8 @@ pub struct Context<'a> {
     pub backends: Backends,
     /// Key pairs and trust anchors, each checked once.
     pub certificates: Certificates<'a>,
+    /// Our own policies, by what they act on.
+    pub policies: Policies<'a>,
     /// What is wrong.
     pub problems: Vec<Problem>,
     /// What policies say about the Gateways that they act on (GEP-713 ancestors).
@@ -33,6 +36,7 @@ impl<'a> Context<'a> {
             index,
             backends: Backends::default(),
             certificates: Certificates::new(index),
+            policies: Policies::new(index),
             problems: Vec::new(),
             ancestors: Ancestors::default(),
         }

@@ -23,6 +23,7 @@ pub mod grants;
 pub mod index;
 pub mod inputs;
 pub mod output;
+pub mod policy;
 pub mod problem;
 pub mod routes;
 pub mod status;

@@ -26,7 +26,9 @@ use crate::status::Verdict;
 
 pub use fault::{Fault, Reason};
 pub use precedence::Rank;
+pub(crate) use rules::Own;
 pub(crate) use site::Site;
+pub(crate) use timeouts::DEFAULT_BACKOFF;
 
 /// A route of any kind.
 #[derive(Clone, Copy)]

@@ -4,7 +4,7 @@ use api::ObjectKey;
 use api::core::{Service, ServicePort};
 use model::{BackendName, BackendProtocol, EndpointSet, UpstreamTls};
 
-use super::{Found, Spoken, User, Wire, protocol, slices, tls_policy};
+use super::{Found, Spoken, User, Wire, own_policy, protocol, slices, tls_policy};
 use crate::context::Context;
 use crate::grants::Granted;
 use crate::routes::{ClientCertificate, Fault, Reason};
@@ -40,11 +40,12 @@ pub(super) fn resolve(
         let message = format_args!("port {number} of {key} has appProtocol {app_protocol:?}, {reason}");
         Fault::new(Reason::UnsupportedProtocol, format!("{field}.port"), message)
     };
-    let spoken = protocol(user.wire, app.spoken).map_err(unsupported)?;
+    let port_name = port.name.as_deref().unwrap_or_default();
+    let policies = own_policy::of(context, key, port_name);
+    let said = own_policy::spoken(&policies).unwrap_or(app.spoken);
+    let spoken = protocol(user.wire, said).map_err(unsupported)?;
     let tls = match user.wire {
-        Wire::Http | Wire::Grpc | Wire::Tcp => {
-            tls_policy::of(context, user.scope, key, port.name.as_deref().unwrap_or_default())
-        }
+        Wire::Http | Wire::Grpc | Wire::Tcp => tls_policy::of(context, user.scope, key, port_name),
         Wire::Passthrough | Wire::Udp => UpstreamTls::Plain,
     };
     if matches!(user.wire, Wire::Http | Wire::Grpc) && app.tls && tls == UpstreamTls::Plain {
@@ -55,10 +56,11 @@ pub(super) fn resolve(
         key,
         port: number,
         protocol: spoken,
-        usual: protocol(Wire::Http, app.spoken).unwrap_or(BackendProtocol::Auto),
+        usual: protocol(Wire::Http, said).unwrap_or(BackendProtocol::Auto),
         per_gateway: tls != UpstreamTls::Plain && *user.scope.client_certificate != ClientCertificate::None,
         tls,
         session: None,
+        policies,
     };
     Ok(found.enter(context, user, |context| endpoints(context, service, key, port)))
 }

@@ -6,9 +6,10 @@ use api::gateway_api::BackendTlsPolicy;
 use api::{Object, ObjectKey};
 use model::UpstreamTls;
 
-use super::{age, condition, tls};
+use super::{condition, tls};
 use crate::context::Context;
 use crate::grants::Referrer;
+use crate::policy::age;
 use crate::problem::{Problem, Severity};
 use crate::routes::Scope;
 use crate::status::Verdict;

@@ -6,8 +6,9 @@ use api::gateway_api::{Gateway, RetryConstraint, XBackendTrafficPolicy};
 use api::{Object, ObjectKey};
 use model::{Backend, Origin, RetryBudget, SessionPersistence};
 
-use super::{age, condition};
+use super::condition;
 use crate::context::Context;
+use crate::policy::age;
 use crate::routes::{origin, session};
 use crate::status::Verdict;
 

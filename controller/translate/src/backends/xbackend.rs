@@ -7,7 +7,7 @@ use api::gateway_api::{SecretObjectReference, XBackend, XBackendProtocol, XBacke
 use api::{Object, ObjectKey};
 use model::{Address, BackendName, BackendProtocol, Endpoint, EndpointSet, UpstreamTls};
 
-use super::{Found, Spoken, User, Wire, condition, protocol, slices, tls};
+use super::{Found, Spoken, User, Wire, condition, own_policy, protocol, slices, tls};
 use crate::context::Context;
 use crate::grants::{Granted, Referrer};
 use crate::routes::{ClientCertificate, Fault, Reason, origin, session};
@@ -40,7 +40,8 @@ pub(super) fn resolve(
         let message = format_args!("{key} names no place that traffic could be sent to");
         return Err(Fault::new(Reason::BackendNotFound, format!("{field}.name"), message));
     };
-    let spoken = spoken(backend.spec.protocol);
+    let policies = own_policy::of(context, key, "");
+    let spoken = own_policy::spoken(&policies).unwrap_or_else(|| spoken(backend.spec.protocol));
     let unsupported = |reason: &str| {
         let said = backend.spec.protocol.map(XBackendProtocol::as_str).unwrap_or_default();
         let message = format_args!("{key} has protocol {said}, {reason}");
@@ -60,6 +61,7 @@ pub(super) fn resolve(
         tls: checked.tls,
         per_gateway: false,
         session: checked.session,
+        policies,
     };
     Ok(found.enter(context, user, |context| match place {
         Place::Host(host) => EndpointSet(vec![Endpoint {

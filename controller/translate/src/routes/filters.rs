@@ -1,6 +1,6 @@
 //! Filters of HTTPRoute and GRPCRoute, of rules and of their backends, in the order written.
 
-mod cors;
+pub(crate) mod cors;
 mod external_auth;
 mod headers;
 mod mirror;

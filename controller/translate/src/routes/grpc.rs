@@ -4,7 +4,7 @@ use api::gateway_api::{BackendObjectReference, GrpcBackendRef, GrpcRoute, GrpcRo
 use model::{Action, Forward, WeightedBackend};
 
 use super::filters::{self, Compiled, Level, Wanted};
-use super::rules::{Act, Draft, assemble};
+use super::rules::{Act, Draft, Own, assemble};
 use super::{Fault, RouteOutcome, Site, matches, session};
 use crate::backends::Wire;
 
@@ -42,7 +42,7 @@ fn act(rule: &GrpcRouteRule, index: usize, field: &str, site: &mut Site<'_, '_>)
     } else {
         Action::Forward(Forward { backends, session, ..Forward::default() })
     };
-    Ok(Act { filters, action })
+    Ok(Act { filters, action, own: Own::default() })
 }
 
 fn backend(

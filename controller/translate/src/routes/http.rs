@@ -6,7 +6,7 @@ use api::gateway_api::{
 use model::{Action, Forward, Timeouts, WeightedBackend};
 
 use super::filters::{self, Compiled, Level, Wanted};
-use super::rules::{Act, Draft, assemble};
+use super::rules::{Act, Draft, Own, assemble};
 use super::{Fault, RouteOutcome, Site, matches, session, timeouts};
 use crate::backends::Wire;
 
@@ -42,7 +42,7 @@ fn act(rule: &HttpRouteRule, index: usize, field: &str, site: &mut Site<'_, '_>)
     });
     let session = session.transpose()?;
     let limits = rule.timeouts.as_ref().map(|wanted| timeouts::timeouts(wanted, field)).transpose()?;
-    let retry = rule.retry.as_ref().map(|wanted| timeouts::retry(wanted, field)).transpose()?.flatten();
+    let retry = rule.retry.as_ref().map(|wanted| timeouts::retry(wanted, field)).transpose()?;
     let action = match redirect {
         Some(_) if !backends.is_empty() => {
             let message = "a rule with a RequestRedirect sends nothing to backends";
@@ -57,7 +57,12 @@ fn act(rule: &HttpRouteRule, index: usize, field: &str, site: &mut Site<'_, '_>)
             session,
         }),
     };
-    Ok(Act { filters, action })
+    let own = Own {
+        request_timeout: rule.timeouts.as_ref().is_some_and(|own| own.request.is_some()),
+        try_timeout: rule.timeouts.as_ref().is_some_and(|own| own.backend_request.is_some()),
+        backoff: rule.retry.as_ref().is_some_and(|own| own.backoff.is_some()),
+    };
+    Ok(Act { filters, action, own })
 }
 
 fn backend(

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use model::{Action, Filter, Match, Rule};
 
 use super::{Entry, Fault, Rank, RouteOutcome, Site};
+use crate::policy::traffic;
 use crate::status::Verdict;
 
 /// A rule whose parts have been looked at.
@@ -24,6 +25,19 @@ pub(super) struct Act {
     pub(super) filters: Vec<Filter>,
     /// The action.
     pub(super) action: Action,
+    /// What the route itself says of what policies may say, too.
+    pub(super) own: Own,
+}
+
+/// Which fields a rule has of its own: policies are wider.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Own {
+    /// `timeouts.request`.
+    pub(crate) request_timeout: bool,
+    /// `timeouts.backendRequest`.
+    pub(crate) try_timeout: bool,
+    /// `retry.backoff`.
+    pub(crate) backoff: bool,
 }
 
 /// Puts a route together. `status` is what a rule answers that cannot do what is written.
@@ -32,12 +46,16 @@ pub(super) fn assemble(drafts: Vec<Draft<'_>>, status: u16, site: &mut Site<'_, 
     let count = drafts.len();
     let mut faults = Vec::new();
     for (index, draft) in drafts.into_iter().enumerate() {
-        let act = draft.act.unwrap_or_else(|fault| {
-            faults.push((index, fault));
-            // HTTPRouteFilter: what would have passed an invalid filter gets an error. Dropped as a whole, the
-            // rule would let its traffic go to a wider rule, past what it asked for.
-            Act { filters: Vec::new(), action: Action::Respond { status, body: Arc::default() } }
-        });
+        let (act, is_sound) = match draft.act {
+            Ok(act) => (act, true),
+            Err(fault) => {
+                faults.push((index, fault));
+                // HTTPRouteFilter: what would have passed an invalid filter gets an error. Dropped as a whole,
+                // the rule would let its traffic go to a wider rule, past what it asked for.
+                let action = Action::Respond { status, body: Arc::default() };
+                (Act { filters: Vec::new(), action, own: Own::default() }, false)
+            }
+        };
         let matches = match draft.matches {
             Ok(matches) => matches,
             Err(fault) => {
@@ -48,14 +66,18 @@ pub(super) fn assemble(drafts: Vec<Draft<'_>>, status: u16, site: &mut Site<'_, 
         let rule = outcome.rules.len();
         let entry = |when: Match| Entry { rank: Rank::of(&when), when, rule };
         outcome.entries.extend(matches.into_iter().map(entry));
-        outcome.rules.push(Rule {
+        let mut rule = Rule {
             origin: site.origin.clone(),
             index,
             name: draft.name.map(Into::into),
             filters: act.filters,
             action: act.action,
             set_by: Default::default(),
-        });
+        };
+        if is_sound {
+            traffic::apply(&mut rule, &act.own, site);
+        }
+        outcome.rules.push(rule);
     }
     faults.dedup_by_key(|(index, _)| *index);
     judge(&faults, count, &mut outcome, site);

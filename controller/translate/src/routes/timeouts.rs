@@ -27,12 +27,12 @@ pub(super) fn timeouts(wanted: &HttpRouteTimeouts, field: &str) -> Result<Timeou
     })
 }
 
-/// Retries: connection failures and refused requests always, answers by code (HTTPRouteRetry). None if
-/// `attempts: 0` disables them.
+/// Retries: connection failures and refused requests always, answers by code (HTTPRouteRetry). `attempts: 0`
+/// disables them.
 ///
 /// # Errors
 /// A code that is no error.
-pub(super) fn retry(wanted: &HttpRouteRetry, field: &str) -> Result<Option<Retry>, Fault> {
+pub(super) fn retry(wanted: &HttpRouteRetry, field: &str) -> Result<Retry, Fault> {
     if let Some((index, code)) =
         wanted.codes.iter().enumerate().find(|(_, code)| !(400..=599).contains(*code))
     {
@@ -42,7 +42,7 @@ pub(super) fn retry(wanted: &HttpRouteRetry, field: &str) -> Result<Option<Retry
     let mut codes = wanted.codes.clone();
     codes.sort_unstable();
     codes.dedup();
-    Ok((wanted.attempts > 0).then(|| Retry {
+    Ok(Retry {
         attempts: wanted.attempts,
         codes,
         connect_failure: true,
@@ -50,7 +50,7 @@ pub(super) fn retry(wanted: &HttpRouteRetry, field: &str) -> Result<Option<Retry
         reset: false,
         backoff: wanted.backoff.map_or(DEFAULT_BACKOFF, Into::into),
         budget: None,
-    }))
+    })
 }
 
 /// Base of the back-off where nothing says another. Short: the second try must fit into request time limits of
@@ -83,16 +83,10 @@ mod tests {
     #[test]
     fn one_retry_unless_said() {
         let wanted = serde_json::from_value(json!({"codes": [503, 500, 503]})).unwrap();
-        let retry = retry(&wanted, "").unwrap().unwrap();
+        let retry = retry(&wanted, "").unwrap();
         assert_eq!((retry.attempts, retry.codes.as_slice()), (1, [500, 503].as_slice()));
         assert!(retry.connect_failure && !retry.reset);
         assert_eq!(retry.backoff, DEFAULT_BACKOFF);
-    }
-
-    #[test]
-    fn zero_attempts_disable_retries() {
-        let wanted = serde_json::from_value(json!({"attempts": 0, "codes": [500]})).unwrap();
-        assert_eq!(retry(&wanted, "").unwrap(), None);
     }
 
     #[test]

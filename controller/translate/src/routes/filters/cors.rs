@@ -13,7 +13,7 @@ use super::super::matches::header_name;
 ///
 /// # Errors
 /// An origin or a header name that is none.
-pub(crate) fn cors(wanted: &CorsFilter, field: &str) -> Result<Cors, Fault> {
+pub(super) fn cors(wanted: &CorsFilter, field: &str) -> Result<Cors, Fault> {
     Ok(Cors {
         allow_origins: each(&wanted.allow_origins, &format!("{field}.allowOrigins"), origin)?,
         allow_methods: wanted.allow_methods.iter().copied().map(CorsMethod::as_str).map(Into::into).collect(),
@@ -21,6 +21,21 @@ pub(crate) fn cors(wanted: &CorsFilter, field: &str) -> Result<Cors, Fault> {
         expose_headers: each(&wanted.expose_headers, &format!("{field}.exposeHeaders"), header)?,
         allow_credentials: wanted.allow_credentials.unwrap_or(false),
         max_age: Some(Duration::from_secs(u64::from(wanted.max_age))),
+    })
+}
+
+/// The same as a TrafficPolicy asks for it.
+///
+/// # Errors
+/// As [`cors`].
+pub(crate) fn of_policy(wanted: &api::own::Cors, field: &str) -> Result<Cors, Fault> {
+    Ok(Cors {
+        allow_origins: each(&wanted.allow_origins, &format!("{field}.allowOrigins"), origin)?,
+        allow_methods: wanted.allow_methods.iter().map(|method| method.as_str().into()).collect(),
+        allow_headers: each(&wanted.allow_headers, &format!("{field}.allowHeaders"), header)?,
+        expose_headers: each(&wanted.expose_headers, &format!("{field}.exposeHeaders"), header)?,
+        allow_credentials: wanted.allow_credentials.unwrap_or(false),
+        max_age: Some(wanted.max_age.map_or(DEFAULT_MAX_AGE, Into::into)),
     })
 }
 
@@ -60,6 +75,9 @@ fn origin(text: &str, field: &str) -> Result<Arc<str>, Fault> {
     let port_is_good = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
     if !host_is_good || !port_is_good { refuse() } else { Ok(folded.into()) }
 }
+
+/// "the gateway sets the response header Access-Control-Max-Age: 5 by default" (HTTPCORSFilter).
+const DEFAULT_MAX_AGE: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {

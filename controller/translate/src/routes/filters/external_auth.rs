@@ -64,4 +64,4 @@ fn prefix(text: &str, field: &str) -> Result<Arc<str>, Fault> {
 }
 
 /// How long one question may take; the API has no field for it.
-const TIMEOUT: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(1);
