@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use api::ObjectKey;
+use api::core::{ClusterTrustBundle, ConfigMap, Secret};
+use api::{Object, ObjectKey};
+use identity::PemError;
 use model::{KeyPair, SecretName, TrustAnchors};
 
 use crate::grants::Granted;
@@ -13,6 +15,7 @@ use crate::index::Index;
 pub struct Certificates<'a> {
     index: &'a Index<'a>,
     pairs: BTreeMap<ObjectKey, Result<SecretName, CertificateError>>,
+    anchors: BTreeMap<ObjectKey, Result<TrustAnchors, CertificateError>>,
     secrets: BTreeMap<SecretName, Arc<KeyPair>>,
 }
 
@@ -34,21 +37,21 @@ pub enum CertificateError {
         key: &'static str,
     },
     /// What is there is not what it should be.
-    #[error("{key} of {object} {what}")]
+    #[error("{object} holds no sound {what}: {source}")]
     Malformed {
         /// The object.
         object: ObjectKey,
-        /// The key of its data.
-        key: &'static str,
-        /// What is wrong, as the end of a sentence.
-        what: String,
+        /// What it should hold.
+        what: &'static str,
+        /// What is wrong.
+        source: PemError,
     },
 }
 
 impl<'a> Certificates<'a> {
     /// Nothing is looked up yet.
     pub fn new(index: &'a Index<'a>) -> Self {
-        Self { index, pairs: BTreeMap::new(), secrets: BTreeMap::new() }
+        Self { index, pairs: BTreeMap::new(), anchors: BTreeMap::new(), secrets: BTreeMap::new() }
     }
 
     /// The key pair in a Secret (`tls.crt`, `tls.key`), checked.
@@ -56,8 +59,17 @@ impl<'a> Certificates<'a> {
     /// # Errors
     /// See [`CertificateError`].
     pub fn key_pair(&mut self, reference: &Granted<ObjectKey>) -> Result<SecretName, CertificateError> {
-        let _ = (&self.index, &self.pairs, &self.secrets);
-        Err(CertificateError::Missing(reference.get().clone()))
+        let key = reference.get();
+        if let Some(known) = self.pairs.get(key) {
+            return known.clone();
+        }
+        let result = self.read_key_pair(reference).map(|pair| {
+            let name = SecretName::from(format!("{}/{}", key.namespace, key.name));
+            self.secrets.insert(name.clone(), Arc::new(pair));
+            name
+        });
+        self.pairs.insert(key.clone(), result.clone());
+        result
     }
 
     /// The CA certificates in a ConfigMap or Secret (`ca.crt`) or a ClusterTrustBundle, checked.
@@ -68,11 +80,75 @@ impl<'a> Certificates<'a> {
         &mut self,
         reference: &Granted<ObjectKey>,
     ) -> Result<TrustAnchors, CertificateError> {
-        Err(CertificateError::Missing(reference.get().clone()))
+        let key = reference.get();
+        if let Some(known) = self.anchors.get(key) {
+            return known.clone();
+        }
+        let result = self.read_anchors(reference);
+        self.anchors.insert(key.clone(), result.clone());
+        result
     }
 
     /// A key pair by the name that [`Certificates::key_pair`] gave.
     pub fn secret(&self, name: &SecretName) -> Option<&Arc<KeyPair>> {
         self.secrets.get(name)
     }
+
+    fn read_key_pair(&self, reference: &Granted<ObjectKey>) -> Result<KeyPair, CertificateError> {
+        let key = reference.get();
+        if !is::<Secret>(key) {
+            return Err(CertificateError::Kind(key.clone(), "a Secret of type kubernetes.io/tls"));
+        }
+        let secret = self.index.follow(reference).ok_or_else(|| CertificateError::Missing(key.clone()))?;
+        let chain = secret_text(secret, key, "tls.crt")?;
+        let private = secret_text(secret, key, "tls.key")?;
+        identity::validate_key_pair(&chain, &private).map_err(|source| CertificateError::Malformed {
+            object: key.clone(),
+            what: "certificate and key",
+            source,
+        })?;
+        Ok(KeyPair { certificate_chain: chain.into(), private_key: model::Secret::new(private.into()) })
+    }
+
+    fn read_anchors(&self, reference: &Granted<ObjectKey>) -> Result<TrustAnchors, CertificateError> {
+        let key = reference.get();
+        let missing = || CertificateError::Missing(key.clone());
+        let pem = if is::<ConfigMap>(key) {
+            config_map_text(self.index.follow(reference).ok_or_else(missing)?, key)?
+        } else if is::<Secret>(key) {
+            secret_text(self.index.follow(reference).ok_or_else(missing)?, key, CA)?
+        } else if is::<ClusterTrustBundle>(key) {
+            let bundle: &ClusterTrustBundle = self.index.follow(reference).ok_or_else(missing)?;
+            bundle.spec.trust_bundle.clone()
+        } else {
+            let kinds = "a ConfigMap, Secret or ClusterTrustBundle";
+            return Err(CertificateError::Kind(key.clone(), kinds));
+        };
+        identity::validate_roots(&pem).map_err(|source| CertificateError::Malformed {
+            object: key.clone(),
+            what: "CA certificates",
+            source,
+        })?;
+        Ok(TrustAnchors(pem.into()))
+    }
 }
+
+fn is<T: Object>(key: &ObjectKey) -> bool {
+    key.group == T::GROUP && key.kind == T::KIND
+}
+
+/// A text of a Secret. In a folder of YAML it may stand in `stringData`, which the API server would move.
+fn secret_text(secret: &Secret, object: &ObjectKey, key: &'static str) -> Result<String, CertificateError> {
+    let written = secret.string_data.as_ref().and_then(|data| data.get(key)).cloned();
+    let stored =
+        || secret.data.as_ref()?.get(key).map(|bytes| String::from_utf8_lossy(&bytes.0).into_owned());
+    let text = written.or_else(stored).filter(|text| !text.is_empty());
+    text.ok_or_else(|| CertificateError::NoKey { object: object.clone(), key })
+}
+
+fn config_map_text(map: &ConfigMap, object: &ObjectKey) -> Result<String, CertificateError> {
+    let text = map.data.as_ref().and_then(|data| data.get(CA)).filter(|text| !text.is_empty());
+    text.cloned().ok_or_else(|| CertificateError::NoKey { object: object.clone(), key: CA })
+}
+
+const CA: &str = "ca.crt";

@@ -8,6 +8,7 @@ use api::gateway_api::{Condition, ParentReference};
 use crate::backends::Backends;
 use crate::certificates::Certificates;
 use crate::index::Index;
+use crate::output::Status;
 use crate::policy::Policies;
 use crate::problem::{Problem, Severity};
 use crate::status::Verdict;
@@ -25,6 +26,8 @@ pub struct Context<'a> {
     pub policies: Policies<'a>,
     /// What is wrong.
     pub problems: Vec<Problem>,
+    /// What objects are to say.
+    pub statuses: BTreeMap<ObjectKey, Status>,
     /// What policies say about the Gateways that they act on (GEP-713 ancestors).
     pub ancestors: Ancestors,
 }
@@ -38,6 +41,7 @@ impl<'a> Context<'a> {
             certificates: Certificates::new(index),
             policies: Policies::new(index),
             problems: Vec::new(),
+            statuses: BTreeMap::new(),
             ancestors: Ancestors::default(),
         }
     }

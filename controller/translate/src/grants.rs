@@ -33,6 +33,11 @@ impl<'r> Referrer<'r> {
     pub fn of<T: Object>(object: &'r T) -> Self {
         Self { group: T::GROUP, kind: T::KIND, namespace: object.namespace() }
     }
+
+    /// The referrer that the object of a key is.
+    pub fn of_key(key: &'r ObjectKey) -> Self {
+        Self { group: &key.group, kind: &key.kind, namespace: &key.namespace }
+    }
 }
 
 /// No ReferenceGrant allows the reference.

@@ -1,6 +1,6 @@
 //! What translation gives: a snapshot per shard, a status per object, and problems.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -19,6 +19,8 @@ pub struct Output {
     /// What each object's `status` should say. Conditions have no `lastTransitionTime` yet (it is the epoch),
     /// and `Programmed` says what was asked for until [`crate::status::programmed`] has seen acknowledgements.
     pub statuses: BTreeMap<ObjectKey, Status>,
+    /// Which shards serve a Gateway or ListenerSet: their acknowledgements make it `Programmed`.
+    pub served_by: BTreeMap<ObjectKey, BTreeSet<ShardName>>,
     /// What is wrong, by object.
     pub problems: Vec<Problem>,
 }

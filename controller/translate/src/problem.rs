@@ -33,17 +33,44 @@ pub enum Severity {
     Warning,
 }
 
+impl Problem {
+    /// Something that was asked for is not done, as `condition` says with `reason`.
+    pub fn error(
+        object: &ObjectKey,
+        field: impl Into<String>,
+        (condition, reason): (&'static str, &'static str),
+        message: impl Into<String>,
+        mend: impl Into<String>,
+    ) -> Self {
+        let (object, field, message, mend) = (object.clone(), field.into(), message.into(), mend.into());
+        Self { object, field, condition, reason, message, mend, severity: Severity::Error }
+    }
+
+    /// All is done as written, but it is probably not what is meant.
+    pub fn warning(
+        object: &ObjectKey,
+        field: impl Into<String>,
+        message: impl Into<String>,
+        mend: impl Into<String>,
+    ) -> Self {
+        let problem = Self::error(object, field, ("", ""), message, mend);
+        Self { severity: Severity::Warning, ..problem }
+    }
+
+    /// What is wrong and how to mend it: the message of a condition on the object itself.
+    pub fn explanation(&self) -> String {
+        let Self { field, message, mend, .. } = self;
+        match (field.is_empty(), mend.is_empty()) {
+            (true, true) => message.clone(),
+            (true, false) => format!("{message}; {mend}"),
+            (false, true) => format!("{field}: {message}"),
+            (false, false) => format!("{field}: {message}; {mend}"),
+        }
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { object, field, message, mend, .. } = self;
-        write!(formatter, "{object}")?;
-        if !field.is_empty() {
-            write!(formatter, " {field}")?;
-        }
-        write!(formatter, ": {message}")?;
-        if !mend.is_empty() {
-            write!(formatter, "; {mend}")?;
-        }
-        Ok(())
+        write!(formatter, "{}: {}", self.object, self.explanation())
     }
 }

@@ -15,7 +15,7 @@ mod timeouts;
 use std::sync::Arc;
 
 use api::gateway_api::{
-    Gateway, GrpcRoute, HttpRoute, ObjectMeta, ParentReference, TcpRoute, TlsRoute, UdpRoute,
+    Gateway, GrpcRoute, HttpRoute, ObjectMeta, ParentReference, RouteStatus, TcpRoute, TlsRoute, UdpRoute,
 };
 use api::{Object, ObjectKey};
 use model::{HostPattern, L4Rule, Match, Origin, Rule, SecretName};
@@ -83,6 +83,17 @@ impl<'a> RouteObject<'a> {
             Self::Tls(route) => &route.spec.parent_refs,
             Self::Tcp(route) => &route.spec.parent_refs,
             Self::Udp(route) => &route.spec.parent_refs,
+        }
+    }
+
+    /// `status`, as it was read.
+    pub fn status(self) -> Option<&'a RouteStatus> {
+        match self {
+            Self::Http(route) => route.status.as_ref(),
+            Self::Grpc(route) => route.status.as_ref(),
+            Self::Tls(route) => route.status.as_ref(),
+            Self::Tcp(route) => route.status.as_ref(),
+            Self::Udp(route) => route.status.as_ref(),
         }
     }
 

@@ -1,0 +1,195 @@
+//! Assembly: listeners that share a port become one socket, routes on a listener one table.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use api::Object;
+use api::ObjectKey;
+use api::gateway_api::ListenerSet;
+use model::{
+    HostPattern, HttpServer, L4Rule, Listener, ListenerName, Protocol, RouteMatch, RouteTable,
+    RouteTableName, ServerTls, Snapshot, TlsInner, TlsServer,
+};
+
+use super::gateway::GatewayState;
+use super::listener::{AttachedRoute, ListenerProtocol, ListenerState, ListenerTls};
+use crate::context::Context;
+use crate::routes::{Rank, origin};
+
+/// Adds what a Gateway's proxies serve to a snapshot.
+pub(super) fn add(state: &mut GatewayState<'_>, snapshot: &mut Snapshot) {
+    if !state.serves() {
+        return;
+    }
+    let mut sockets = BTreeMap::<(u16, bool), Vec<&mut ListenerState<'_>>>::new();
+    for listener in &mut state.listeners {
+        if let Some(protocol) = listener.protocol.filter(|_| is_served(listener)) {
+            let socket = (listener.spec.port, protocol == ListenerProtocol::Udp);
+            sockets.entry(socket).or_default().push(listener);
+        }
+    }
+    for ((port, udp), listeners) in sockets {
+        let Some(protocol) = protocol(listeners, snapshot) else { continue };
+        let suffix = if udp { "/udp" } else { "" };
+        let name = format!("{}/{}/{port}{suffix}", state.key.namespace, state.key.name);
+        let listener = Listener {
+            gateway: origin(&state.key),
+            addresses: state.addresses.bound.clone(),
+            port,
+            protocol,
+            connection: Default::default(),
+        };
+        snapshot.listeners.insert(ListenerName::from(name), listener);
+    }
+}
+
+/// A listener whose certificates or CA could not be resolved keeps its hostname and refuses handshakes: its
+/// clients must not end up at a listener with a wider hostname.
+fn is_served(listener: &ListenerState<'_>) -> bool {
+    let no_ca = matches!(listener.client_auth, model::ClientAuth::Closed { .. });
+    listener.conflict.is_none() && (listener.accepted.is_yes() || no_ca)
+}
+
+/// Adds the backends, endpoints and secrets that a snapshot's listeners and routes name: those and no others.
+pub(super) fn fill(snapshot: &mut Snapshot, context: &Context<'_>) {
+    // Backends name secrets in turn, so the second round is the last that finds any.
+    for _ in 0..2 {
+        for dangling in snapshot.dangling() {
+            let name = dangling.name.as_str();
+            match dangling.kind {
+                "backend" | "endpoints" => {
+                    if let Some((backend, endpoints)) = context.backends.get(&name.into()) {
+                        snapshot.backends.insert(name.into(), backend.clone());
+                        snapshot.endpoints.insert(name.into(), endpoints.clone());
+                    }
+                }
+                "secret" => {
+                    if let Some(pair) = context.certificates.secret(&name.into()) {
+                        snapshot.secrets.insert(name.into(), pair.clone());
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// What is spoken on a port: its listeners are compatible, or they would be conflicted.
+fn protocol(listeners: Vec<&mut ListenerState<'_>>, snapshot: &mut Snapshot) -> Option<Protocol> {
+    let mut http = BTreeMap::new();
+    let mut tls = BTreeMap::new();
+    let mut raw = None;
+    for listener in listeners {
+        let host = listener.host.clone();
+        match listener.protocol? {
+            ListenerProtocol::Http => {
+                http.insert(host, http_server(listener, snapshot));
+            }
+            ListenerProtocol::Https | ListenerProtocol::TlsTerminate | ListenerProtocol::TlsPassthrough => {
+                tls.insert(host, tls_server(listener, snapshot));
+            }
+            ListenerProtocol::Tcp => raw = Some(Protocol::Tcp(oldest(&mut listener.routes))),
+            ListenerProtocol::Udp => raw = Some(Protocol::Udp(oldest(&mut listener.routes))),
+        }
+    }
+    if raw.is_some() {
+        raw
+    } else if tls.is_empty() {
+        Some(Protocol::Http(http))
+    } else {
+        Some(Protocol::Tls(tls))
+    }
+}
+
+fn tls_server(listener: &mut ListenerState<'_>, snapshot: &mut Snapshot) -> TlsServer {
+    let protocol = listener.protocol;
+    if protocol == Some(ListenerProtocol::TlsPassthrough) {
+        return TlsServer::Passthrough(by_sni(&mut listener.routes));
+    }
+    let certificates = match &listener.tls {
+        ListenerTls::Certificates(certificates) => certificates.clone(),
+        ListenerTls::Closed(reason) => return TlsServer::Closed { reason: reason.clone() },
+        ListenerTls::None => return TlsServer::Closed { reason: "no certificate".into() },
+    };
+    let tls = ServerTls {
+        certificates,
+        min_version: Default::default(),
+        client_auth: listener.client_auth.clone(),
+    };
+    let inner = if protocol == Some(ListenerProtocol::Https) {
+        TlsInner::Http(http_server(listener, snapshot))
+    } else {
+        TlsInner::Tcp(by_sni(&mut listener.routes))
+    };
+    TlsServer::Terminate { tls, inner }
+}
+
+fn http_server(listener: &mut ListenerState<'_>, snapshot: &mut Snapshot) -> HttpServer {
+    let ObjectKey { kind, namespace, name, .. } = &listener.owner;
+    let section = &listener.spec.name;
+    let suffix = if kind == ListenerSet::KIND { "@listenerset" } else { "" };
+    let table = RouteTableName::from(format!("{namespace}/{name}/{section}{suffix}"));
+    let routes = std::mem::take(&mut listener.routes);
+    snapshot.routes.insert(table.clone(), Arc::new(route_table(routes)));
+    HttpServer {
+        owner: origin(&listener.owner),
+        section: section.as_str().into(),
+        port: listener.spec.port,
+        routes: table,
+        filters: listener.filters.clone(),
+    }
+}
+
+/// One table of all routes on a listener. Within a host pattern matches are in order of precedence: by rank, then
+/// by the age and name of the route, then by place in the route.
+fn route_table(mut routes: Vec<AttachedRoute>) -> RouteTable {
+    by_age(&mut routes);
+    let mut rules = Vec::new();
+    let mut hosts = BTreeMap::<HostPattern, Vec<(Rank, usize, RouteMatch)>>::new();
+    let mut place = 0;
+    for AttachedRoute { outcome, .. } in routes {
+        let first = rules.len();
+        for entry in outcome.entries {
+            for host in &outcome.hostnames {
+                let way = RouteMatch { when: entry.when.clone(), rule: first + entry.rule };
+                hosts.entry(host.clone()).or_default().push((entry.rank, place, way));
+            }
+            place += 1;
+        }
+        rules.extend(outcome.rules);
+    }
+    let sorted = hosts.into_iter().map(|(host, mut ways)| {
+        ways.sort_by_key(|(rank, place, _)| (*rank, *place));
+        (host, ways.into_iter().map(|(_, _, way)| way).collect())
+    });
+    RouteTable { hosts: sorted.collect(), rules }
+}
+
+/// Rules by SNI; of two routes with one host pattern the older stands.
+fn by_sni(routes: &mut Vec<AttachedRoute>) -> BTreeMap<HostPattern, L4Rule> {
+    let mut rules = BTreeMap::new();
+    by_age(routes);
+    for AttachedRoute { outcome, .. } in routes.drain(..) {
+        for host in &outcome.hostnames {
+            if let Some(rule) = &outcome.l4 {
+                rules.entry(host.clone()).or_insert_with(|| rule.clone());
+            }
+        }
+    }
+    rules
+}
+
+/// The rule of the oldest route: nothing tells connections of a TCP or UDP listener apart.
+fn oldest(routes: &mut Vec<AttachedRoute>) -> Option<L4Rule> {
+    by_age(routes);
+    routes.drain(..).find_map(|route| route.outcome.l4)
+}
+
+fn by_age(routes: &mut [AttachedRoute]) {
+    routes.sort_by(|a, b| {
+        let name = |route: &AttachedRoute| {
+            (route.key.namespace.clone(), route.key.name.clone(), route.key.kind.clone())
+        };
+        a.created.cmp(&b.created).then_with(|| name(a).cmp(&name(b)))
+    });
+}

@@ -1,0 +1,118 @@
+//! GatewayClass: which classes are ours, whether we take them, what we support.
+
+use std::collections::BTreeMap;
+
+use api::Object;
+use api::gateway_api::{GatewayClass, GatewayClassStatus, SupportedFeature};
+
+use crate::context::Context;
+use crate::output::Status;
+use crate::problem::Problem;
+use crate::status::Verdict;
+
+/// A GatewayClass that names our controller.
+#[derive(Debug)]
+pub(super) struct Class {
+    /// Whether Gateways of it are served.
+    pub(super) accepted: Verdict,
+}
+
+/// Our classes by name; their status is noted.
+pub(super) fn classes<'a>(context: &mut Context<'a>) -> BTreeMap<&'a str, Class> {
+    let mut ours = BTreeMap::new();
+    for class in context.index.all::<GatewayClass>() {
+        if class.spec.controller_name != context.index.inputs().controller_name {
+            continue;
+        }
+        let mut accepted = Verdict::Yes;
+        if let Some(reference) = &class.spec.parameters_ref {
+            let problem = Problem::error(
+                &class.key(),
+                "spec.parametersRef",
+                ("Accepted", "InvalidParameters"),
+                format!("{} of group {:?} is no kind of parameters", reference.kind, reference.group),
+                "remove it",
+            );
+            accepted.report(problem, &mut context.problems);
+        }
+        let condition =
+            accepted.condition("Accepted", class.metadata.generation, ("Accepted", "This class is served"));
+        let features = FEATURES.iter().map(|&name| SupportedFeature { name: name.to_owned() });
+        let status = GatewayClassStatus {
+            conditions: vec![condition],
+            supported_features: if accepted.is_yes() { features.collect() } else { Vec::new() },
+        };
+        context.statuses.insert(class.key(), Status::GatewayClass(status));
+        ours.insert(class.name(), Class { accepted });
+    }
+    ours
+}
+
+/// Gateway API v1.7.0, `pkg/features`: all features of the five GATEWAY profiles and the two of GRPCRoute that
+/// no profile has. In alphabetical order, as the API demands.
+pub const FEATURES: [&str; 54] = [
+    "BackendTLSPolicy",
+    "BackendTLSPolicySANValidation",
+    "ClusterTrustBundle",
+    "GRPCRoute",
+    "GRPCRouteNamedRouteRule",
+    "GRPCRouteRequestHeaderModifier",
+    "Gateway",
+    "GatewayAddressEmpty",
+    "GatewayAddressRoutability",
+    "GatewayAddressRoutabilityCluster",
+    "GatewayBackendClientCertificate",
+    "GatewayFrontendClientCertificateValidation",
+    "GatewayFrontendClientCertificateValidationInsecureFallback",
+    "GatewayHTTPListenerIsolation",
+    "GatewayHTTPSListenerDetectMisdirectedRequests",
+    "GatewayInfrastructure",
+    "GatewayListenerFilters",
+    "GatewayPort8080",
+    "GatewayRouteHostnameIntersectionPrecedence",
+    "GatewayStaticAddresses",
+    "HTTPRoute",
+    "HTTPRoute303RedirectStatusCode",
+    "HTTPRoute307RedirectStatusCode",
+    "HTTPRoute308RedirectStatusCode",
+    "HTTPRouteBackendProtocolH2C",
+    "HTTPRouteBackendProtocolWebSocket",
+    "HTTPRouteBackendRequestHeaderModification",
+    "HTTPRouteBackendTimeout",
+    "HTTPRouteBackendURLRewrite",
+    "HTTPRouteCORS",
+    "HTTPRouteDestinationPortMatching",
+    "HTTPRouteHostRewrite",
+    "HTTPRouteMethodMatching",
+    "HTTPRouteNamedRouteRule",
+    "HTTPRouteParentRefPort",
+    "HTTPRoutePathRedirect",
+    "HTTPRoutePathRewrite",
+    "HTTPRoutePortRedirect",
+    "HTTPRouteQueryParamMatching",
+    "HTTPRouteRequestMirror",
+    "HTTPRouteRequestMultipleMirrors",
+    "HTTPRouteRequestPercentageMirror",
+    "HTTPRouteRequestTimeout",
+    "HTTPRouteResponseHeaderModification",
+    "HTTPRouteRetryCodes",
+    "HTTPRouteRetryConnectionError",
+    "HTTPRouteSchemeRedirect",
+    "ListenerSet",
+    "ReferenceGrant",
+    "TCPRoute",
+    "TLSRoute",
+    "TLSRouteModeMixed",
+    "TLSRouteModeTerminate",
+    "UDPRoute",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::FEATURES;
+
+    #[test]
+    fn features_are_in_order_and_once() {
+        assert!(FEATURES.is_sorted_by(|a, b| a < b));
+    }
+}
