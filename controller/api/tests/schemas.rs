@@ -4,6 +4,11 @@
 //! else (no descriptions, no status of kinds whose status the controller writes), because they are compiled into the binary and read
 //! at start.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "an absent field of a JSON value is null, which the tests below refuse"
+)]
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 

@@ -1,7 +1,7 @@
 //! A kind's OpenAPI schema as a typed tree, compiled once from the trimmed JSON of `schemas/`.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 
 use regex::Regex;
 use serde_json::{Map, Value};
@@ -109,9 +109,10 @@ impl Pattern {
 /// The compiled form of `pattern`, shared by all that use the same one. The patterns are those of the CRDs in this crate, so their number
 /// is bounded.
 pub(super) fn regex(pattern: &str) -> Option<Arc<Regex>> {
-    static KNOWN: Mutex<Option<HashMap<Box<str>, Option<Arc<Regex>>>>> = Mutex::new(None);
+    /// By pattern; a pattern that does not compile is remembered as such.
+    type Regexes = HashMap<Box<str>, Option<Arc<Regex>>>;
+    static KNOWN: LazyLock<Mutex<Regexes>> = LazyLock::new(Mutex::default);
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    let known = known.get_or_insert_default();
     match known.get(pattern) {
         Some(regex) => regex.clone(),
         None => {

@@ -12,14 +12,22 @@ use super::node::{Node, NodeKey, NodeValue, Position};
 use super::problem::{DecodeProblem, Reason, Severity};
 use super::scalar;
 
-/// Largest source, in bytes. A file that lists a whole cluster's routes is some ten megabytes.
-const MAX_SOURCE: usize = 64 << 20;
+/// How much is read of a source.
+struct Bounds {
+    /// Longest source, in bytes.
+    source: usize,
+    /// Most values in one document.
+    nodes: usize,
+    /// Most bytes that anchors and aliases may add to one document.
+    aliased: usize,
+}
+
+/// A file that lists a whole cluster's routes is some ten megabytes, a list of 20,000 objects some 2,000,000 values; aliases may add what
+/// an API server takes as a whole.
+const BOUNDS: Bounds = Bounds { source: 64 << 20, nodes: 2_000_000, aliased: 3 << 20 };
+
 /// Deepest nesting. The deepest Gateway API field is at 12.
 const MAX_DEPTH: usize = 100;
-/// Most values in one document: a list of some 20,000 objects.
-const MAX_NODES: usize = 2_000_000;
-/// Most bytes that anchors and aliases may add to one document: what an API server takes as a whole.
-const MAX_ALIASED: usize = 3 << 20;
 /// From this many entries on, repeated keys are found by hashing.
 const HASHED_FROM: usize = 16;
 
@@ -36,8 +44,12 @@ pub(super) struct Unreadable<'t> {
 
 /// All documents of `text`, in order. Empty documents are left out.
 pub(super) fn read(text: &str) -> Vec<Parsed<'_>> {
-    if text.len() > MAX_SOURCE {
-        let message = format!("the source is {} bytes long: at most {MAX_SOURCE} are read", text.len());
+    read_within(text, &BOUNDS)
+}
+
+fn read_within<'t>(text: &'t str, bounds: &Bounds) -> Vec<Parsed<'t>> {
+    if text.len() > bounds.source {
+        let message = format!("the source is {} bytes long: at most {} are read", text.len(), bounds.source);
         let problem = problem(
             Position { line: 1, column: 1 },
             String::new(),
@@ -49,15 +61,15 @@ pub(super) fn read(text: &str) -> Vec<Parsed<'_>> {
     }
     let mut documents = Vec::new();
     for (start, part) in json_values(text) {
-        read_documents(part, start, &mut documents);
+        read_documents(part, start, bounds, &mut documents);
     }
     documents
 }
 
-fn read_documents<'t>(text: &'t str, start: Position, documents: &mut Vec<Parsed<'t>>) {
+fn read_documents<'t>(text: &'t str, start: Position, bounds: &Bounds, documents: &mut Vec<Parsed<'t>>) {
     let mut parser = Parser::new_from_str_with_options(text, parser_options());
     loop {
-        let mut builder = Builder::new(start);
+        let mut builder = Builder::new(start, bounds);
         let outcome = loop {
             match parser.next_event() {
                 None => break Ok(Flow::End),
@@ -186,8 +198,9 @@ enum Frame<'t> {
 }
 
 /// Builds the tree of one document from its events.
-struct Builder<'t> {
+struct Builder<'t, 'b> {
     start: Position,
+    bounds: &'b Bounds,
     frames: Vec<Frame<'t>>,
     root: Option<Node<'t>>,
     anchors: HashMap<usize, Node<'t>>,
@@ -197,9 +210,9 @@ struct Builder<'t> {
 
 type Step<T> = Result<T, Box<DecodeProblem>>;
 
-impl<'t> Builder<'t> {
-    fn new(start: Position) -> Self {
-        Self { start, frames: Vec::new(), root: None, anchors: HashMap::new(), nodes: 0, aliased: 0 }
+impl<'t, 'b> Builder<'t, 'b> {
+    fn new(start: Position, bounds: &'b Bounds) -> Self {
+        Self { start, bounds, frames: Vec::new(), root: None, anchors: HashMap::new(), nodes: 0, aliased: 0 }
     }
 
     fn take(&mut self, event: Event<'t>, span: Span) -> Step<Flow> {
@@ -256,8 +269,8 @@ impl<'t> Builder<'t> {
     /// Puts a finished value where it belongs: into the open collection, or as the document's root.
     fn put(&mut self, node: Node<'t>, anchor: usize) -> Step<()> {
         self.nodes += 1;
-        if self.nodes > MAX_NODES {
-            let message = format!("more than {MAX_NODES} values in one document");
+        if self.nodes > self.bounds.nodes {
+            let message = format!("more than {} values in one document", self.bounds.nodes);
             return Err(self.problem(node.at, Reason::TooLarge, message, "Split it into several documents"));
         }
         if anchor != 0 {
@@ -290,8 +303,8 @@ impl<'t> Builder<'t> {
     /// Counts a copied value against the bound that keeps aliases of aliases from growing without end.
     fn spend(&mut self, node: &Node<'t>, at: Position) -> Step<()> {
         self.aliased = self.aliased.saturating_add(node.weight());
-        if self.aliased > MAX_ALIASED {
-            let message = format!("anchors and aliases add more than {MAX_ALIASED} bytes");
+        if self.aliased > self.bounds.aliased {
+            let message = format!("anchors and aliases add more than {} bytes", self.bounds.aliased);
             return Err(self.problem(at, Reason::TooLarge, message, "Write the values out"));
         }
         Ok(())
@@ -474,6 +487,32 @@ fn mark_duplicates(entries: &mut [(NodeKey<'_>, Node<'_>)]) {
     for index in repeated {
         if let Some((key, _)) = entries.get_mut(index) {
             key.duplicate = true;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn source_values_and_aliases_are_bounded() {
+        let bounds = Bounds { source: 1000, nodes: 100, aliased: 100 };
+        let mut laughs = String::from("a0: &a0 [lol, lol, lol]\n");
+        for level in 1..12 {
+            laughs.push_str(&format!("a{level}: &a{level} [*a{0}, *a{0}, *a{0}]\n", level - 1));
+        }
+        for (text, expected) in [
+            (" ".repeat(1001), Some("the source is 1001 bytes long: at most 1000 are read")),
+            (format!("[{}]", "a,".repeat(99)), None),
+            (format!("[{}]", "a,".repeat(100)), Some("more than 100 values in one document")),
+            (format!("[{}]\n---\n[{}]", "a,".repeat(99), "a,".repeat(99)), None),
+            (laughs, Some("anchors and aliases add more than 100 bytes")),
+            ("a: &a 1\nb: [*a, *a]\n".to_owned(), None),
+        ] {
+            let documents = read_within(&text, &bounds);
+            let found = documents.iter().find_map(|document| document.result.as_ref().err());
+            assert_eq!(found.map(|unreadable| unreadable.problem.message.as_str()), expected);
         }
     }
 }

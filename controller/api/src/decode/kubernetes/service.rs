@@ -99,7 +99,8 @@ fn addresses(report: &mut Report, spec: &Map<String, Value>) {
     for name in ["clusterIPs", "externalIPs"] {
         for (index, address) in list(spec, name).iter().enumerate() {
             let address = address.as_str().unwrap_or_default();
-            if !is_ip(address) && !(name == "clusterIPs" && address == "None") {
+            let headless = name == "clusterIPs" && address == "None";
+            if !headless && !is_ip(address) {
                 let message = format!("{} is not an IP address", quoted(address));
                 report.add_at(&format!("spec.{name}[{index}]"), Reason::Pattern, message, "");
             }

@@ -455,12 +455,10 @@ fn size_depth_and_aliases_are_bounded() {
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: a}}\ndata: {{a: {}}}\n",
         "x".repeat(4 << 20)
     );
-    let many = format!("apiVersion: v1\nkind: ConfigMap\nmetadata: [{}]\n", "a,".repeat(2_100_000));
     for (name, text, reason) in [
         ("deep", deep, Reason::Syntax),
         ("laughs", laughs, Reason::TooLarge),
         ("large", large, Reason::TooLarge),
-        ("many", many, Reason::TooLarge),
     ] {
         let found = problems(&text);
         assert_eq!(found.len(), 1, "{name}");

@@ -101,13 +101,11 @@ fn children_hold(schema: &Schema, value: &Value) -> bool {
     let limits = &schema.limits;
     match value {
         Value::Object(fields) => {
-            let property = |(name, schema): (&Box<str>, &Arc<Schema>)| {
-                fields.get(&**name).is_none_or(|field| holds(schema, field))
-            };
+            let mut properties = schema.properties.iter().map(|(name, schema)| (schema, fields.get(&**name)));
             limits.min_properties.is_none_or(|min| fields.len() >= min)
                 && limits.max_properties.is_none_or(|max| fields.len() <= max)
                 && schema.required.iter().all(|name| fields.contains_key(&**name))
-                && schema.properties.iter().all(property)
+                && properties.all(|(schema, field)| field.is_none_or(|field| holds(schema, field)))
         }
         Value::Array(items) => {
             limits.min_items.is_none_or(|min| items.len() >= min)
