@@ -5,5 +5,6 @@ pub mod drain;
 pub mod http;
 pub mod listener;
 pub mod overload;
+pub mod tcp;
 pub mod telemetry;
 pub mod upstream;

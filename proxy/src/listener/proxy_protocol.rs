@@ -3,7 +3,6 @@
 //! Versions 1 and 2 of <https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt>. A header is believed
 //! only from a trusted peer; anything malformed closes the connection.
 
-mod encode;
 mod parse;
 
 use std::net::{IpAddr, SocketAddr};
@@ -15,7 +14,6 @@ use tokio::time::{Instant, timeout_at};
 
 use super::prefixed::Prefixed;
 
-pub use encode::encode;
 pub use parse::{Endpoints, Malformed, Parsed, parse};
 
 /// Why a connection was refused at its PROXY header.

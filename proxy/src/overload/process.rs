@@ -23,11 +23,6 @@ pub(super) fn memory(root: &Path, configured: u64) -> (u64, u64) {
     }
 }
 
-/// Resident bytes of this process.
-pub(crate) fn resident() -> u64 {
-    kilobytes(Path::new("/proc/self/status"), "VmRSS:").unwrap_or(0)
-}
-
 /// Open descriptors and their soft limit; 0 where unknown.
 pub(super) fn descriptors(root: &Path) -> (u64, u64) {
     let directory = root.join("proc/self/fd");

@@ -9,8 +9,8 @@ mod encode;
 mod request;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use model::{BackendName, ListenerName, Origin};
@@ -151,6 +151,9 @@ impl Metrics {
 
     /// The handle of a rule and backend. Takes a lock: ask when the configuration is compiled, and keep it.
     pub fn route(&self, labels: &RouteLabels) -> Arc<RouteMetrics> {
+        if self.budget.is_short() {
+            self.routes.prune();
+        }
         self.routes
             .resolve(labels, || RouteMetrics::new(labels.clone(), self.budget.clone()))
             .unwrap_or_else(|| self.unrouted.clone())
@@ -198,10 +201,11 @@ impl Metrics {
     }
 }
 
-/// Handles by label. Keeps no handle alive: series vanish with the configuration that used them.
+/// Handles by label. A handle stays when nobody uses it any more, so that a counter does not begin anew when a
+/// route comes back; its place is taken only when the bound is reached.
 #[derive(Debug)]
 struct Families<K, V> {
-    handles: Mutex<BTreeMap<K, Weak<V>>>,
+    handles: Mutex<BTreeMap<K, Arc<V>>>,
     bound: usize,
     refused: AtomicUsize,
 }
@@ -211,31 +215,34 @@ impl<K: Ord + Clone, V> Families<K, V> {
         Self { handles: Mutex::default(), bound, refused: AtomicUsize::new(0) }
     }
 
-    /// None where the bound is reached: the caller's handle is then counted nowhere, or in a shared one.
+    /// None where the bound is reached.
     fn resolve(&self, key: &K, make: impl FnOnce() -> V) -> Option<Arc<V>> {
         let mut handles = self.lock();
-        if let Some(handle) = handles.get(key).and_then(Weak::upgrade) {
-            return Some(handle);
+        if let Some(handle) = handles.get(key) {
+            return Some(handle.clone());
         }
         if handles.len() >= self.bound {
-            handles.retain(|_, handle| handle.strong_count() > 0);
+            handles.retain(|_, handle| Arc::strong_count(handle) > 1);
         }
         if handles.len() >= self.bound {
-            self.refused.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            self.refused.fetch_add(1, Ordering::Relaxed);
             return None;
         }
         let handle = Arc::new(make());
-        handles.insert(key.clone(), Arc::downgrade(&handle));
+        handles.insert(key.clone(), handle.clone());
         Some(handle)
     }
 
-    fn live(&self) -> Vec<(K, Arc<V>)> {
-        let mut handles = self.lock();
-        handles.retain(|_, handle| handle.strong_count() > 0);
-        handles.iter().filter_map(|(key, handle)| Some((key.clone(), handle.upgrade()?))).collect()
+    /// Drops the handles that nobody uses.
+    fn prune(&self) {
+        self.lock().retain(|_, handle| Arc::strong_count(handle) > 1);
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<K, Weak<V>>> {
+    fn live(&self) -> Vec<(K, Arc<V>)> {
+        self.lock().iter().map(|(key, handle)| (key.clone(), handle.clone())).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<K, Arc<V>>> {
         self.handles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -56,6 +56,16 @@ impl RawStream {
     }
 }
 
+impl RawStream {
+    /// The socket.
+    pub(crate) fn tcp(&self) -> &TcpStream {
+        match &self.io {
+            Io::Plain(stream) => stream,
+            Io::Tls(stream) => stream.get_ref().0,
+        }
+    }
+}
+
 impl AsyncRead for RawStream {
     fn poll_read(
         mut self: Pin<&mut Self>,

@@ -231,8 +231,8 @@ fn crc32c<'a>(bytes: impl IntoIterator<Item = &'a u8>) -> u32 {
     !crc
 }
 
-pub(super) const V1: &[u8] = b"PROXY ";
-pub(super) const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+const V1: &[u8] = b"PROXY ";
+const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 /// Longest version 1 header, its end included.
 const MAX_V1: usize = 107;
 /// Longest accepted version 2 body. The specification allows 65,535; load balancers send a few hundred.

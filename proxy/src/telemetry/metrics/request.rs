@@ -152,6 +152,11 @@ impl SeriesBudget {
         (totals.duration.count() > 0).then_some((&self.overflow_labels, totals))
     }
 
+    /// Whether nine tenths are used.
+    pub(super) fn is_short(&self) -> bool {
+        self.used.load(Ordering::Relaxed) >= self.bound - self.bound / 10
+    }
+
     fn take(&self) -> bool {
         let fits = self.used.fetch_add(1, Ordering::Relaxed) < self.bound;
         if !fits {

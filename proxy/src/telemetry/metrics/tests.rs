@@ -117,14 +117,26 @@ fn requests_add_up_over_routes_for_istio_and_stay_apart_for_us() {
 }
 
 #[test]
-fn one_handle_per_label_and_none_after_the_last_is_dropped() {
+fn one_handle_per_label_that_outlives_its_users() {
     let metrics = full();
     let handle = metrics.route(&labels("shop/a/0"));
     handle.record(&record(200));
     assert!(Arc::ptr_eq(&handle, &metrics.route(&labels("shop/a/0"))));
-    assert!(metrics.encode().contains("shop/a/0"));
     drop(handle);
-    assert!(!metrics.encode().contains("shop/a/0"));
+    assert!(metrics.encode().contains("shop/a/0"));
+    metrics.route(&labels("shop/a/0")).record(&record(200));
+    assert!(metrics.encode().contains("_count{http_route=\"shop/a/0\",backend=\"service/shop/cart/80\",http_response_status_code=\"200\",response_flags=\"-\"} 2"));
+}
+
+#[test]
+fn unused_handles_give_their_place_up() {
+    let families: Families<u32, u32> = Families::new(2);
+    let first = families.resolve(&1, || 1);
+    assert!(families.resolve(&2, || 2).is_some());
+    let third = families.resolve(&3, || 3);
+    assert_eq!((first.as_deref(), third.as_deref()), (Some(&1), Some(&3)));
+    assert_eq!(families.resolve(&4, || 4), None);
+    assert_eq!(families.live().iter().map(|(key, _)| *key).collect::<Vec<_>>(), [1, 3]);
 }
 
 #[test]

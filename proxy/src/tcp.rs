@@ -1,0 +1,308 @@
+//! Opaque TCP: pick a backend per connection, connect, copy both ways, log once.
+
+mod abort;
+mod buffers;
+mod pump;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use model::Affinity;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
+use tracing::debug;
+
+use crate::compiled::{CompiledBackendRef, CompiledL4};
+use crate::drain::DrainWatch;
+use crate::telemetry::access_log::{CoreLog, LogEntry};
+use crate::telemetry::flags::Flags;
+use crate::telemetry::metrics::{Metrics, RouteLabels, TcpMetrics};
+use crate::upstream::{
+    BackendHandle, OutBody, PickHints, Picked, ProxySource, RawStream, UpstreamError, UpstreamErrorKind,
+    Upstreams, hash,
+};
+
+pub use abort::Abort;
+
+use pump::{End, Pump};
+
+/// One core's tools for opaque traffic.
+#[derive(Debug)]
+pub struct Tools<'a, B> {
+    /// Connections to endpoints.
+    pub upstreams: &'a Upstreams<B>,
+    /// The access log.
+    pub log: &'a CoreLog,
+    /// Metrics of the process.
+    pub metrics: &'a Arc<Metrics>,
+    /// Cuts connections at the end of a drain.
+    pub drain: DrainWatch,
+}
+
+/// A client's connection.
+#[derive(Debug)]
+pub struct Client<S> {
+    /// Its bytes.
+    pub stream: S,
+    /// Its address: from a believed PROXY header if there was one.
+    pub remote: SocketAddr,
+    /// Where it connected to, likewise.
+    pub local: SocketAddr,
+    /// SNI, if it speaks TLS.
+    pub server_name: Option<Arc<str>>,
+    /// SPIFFE ID of its verified certificate.
+    pub spiffe_id: Option<Arc<str>>,
+}
+
+/// Serves a connection to its end. Without a rule it is closed. Exactly one access-log line is written.
+pub async fn serve<S, B>(client: Client<S>, rule: Option<&Arc<CompiledL4>>, tools: Tools<'_, B>)
+where
+    S: AsyncRead + AsyncWrite + Abort + Unpin,
+    B: OutBody,
+{
+    let Client { stream, remote, local, server_name, spiffe_id } = client;
+    let mut line = Line::new(&tools, rule, remote, local);
+    line.server_name = server_name;
+    line.spiffe_id = spiffe_id;
+    let Some(rule) = rule else {
+        line.flags = Flags::NO_ROUTE;
+        stream.abort();
+        return;
+    };
+    let source = ProxySource { client: remote, server: local };
+    let Some(connected) = connect(rule, source, &tools, &mut line).await else {
+        stream.abort();
+        return;
+    };
+    let Connected { picked, stream: upstream, metrics } = connected;
+    metrics.opened.inc();
+    let mut pump = Pump::new(stream, upstream, rule.idle_timeout, &metrics);
+    let mut drain = tools.drain.clone();
+    let end = tokio::select! {
+        end = pump.run() => end,
+        () = drain.forced() => End::Forced,
+    };
+    (line.bytes_received, line.bytes_sent) = pump.finish(&end);
+    metrics.closed.inc();
+    drop(picked);
+    line.ended(&end);
+}
+
+/// A connection to an endpoint.
+struct Connected {
+    /// Counts at its endpoint until the connection ends.
+    picked: Picked,
+    stream: RawStream,
+    metrics: Arc<TcpMetrics>,
+}
+
+/// Picks a backend and an endpoint and connects. No byte has been sent yet, so a failure is tried again
+/// elsewhere.
+async fn connect<B: OutBody>(
+    rule: &Arc<CompiledL4>,
+    source: ProxySource,
+    tools: &Tools<'_, B>,
+    line: &mut Line<'_>,
+) -> Option<Connected> {
+    let Some(target) = rule.targets.pick() else {
+        line.flags = Flags::NO_BACKEND;
+        line.failure = Some("the route has no backend".into());
+        return None;
+    };
+    let backend = match &target.backend {
+        CompiledBackendRef::Backend(backend) => backend,
+        CompiledBackendRef::Invalid { reason, .. } => {
+            line.flags = Flags::NO_BACKEND;
+            line.failure = Some(reason.clone());
+            return None;
+        }
+    };
+    line.backend = Some(backend.clone());
+    let labels = RouteLabels::new(&rule.label, Some((&backend.name, &backend.spec.origin)));
+    let mut tried = Vec::new();
+    loop {
+        let hash = affinity(backend, source.client);
+        let hints = PickHints { hash, session: None, exclude: &tried, source: Some(source) };
+        let error = match tools.upstreams.pick(backend, &hints) {
+            Err(error) => error,
+            Ok(picked) if tried.contains(&picked.id()) => {
+                // Every endpoint has been tried.
+                line.flags |= Flags::RETRY_LIMIT;
+                return None;
+            }
+            Ok(mut picked) => {
+                let result = tools.upstreams.connect_raw(backend, &mut picked).await;
+                line.upstream = picked.attempt().remote.or(line.upstream);
+                line.upstream_local = picked.attempt().local;
+                match result {
+                    Ok(stream) => {
+                        line.flags = Flags::NONE;
+                        line.failure = None;
+                        return Some(Connected { picked, stream, metrics: tools.metrics.tcp(&labels) });
+                    }
+                    Err(error) => {
+                        tried.push(picked.id());
+                        error
+                    }
+                }
+            }
+        };
+        line.failed(&error);
+        if !worth_another(&error) {
+            return None;
+        }
+        if tried.len() >= MAX_ATTEMPTS {
+            line.flags |= Flags::RETRY_LIMIT;
+            return None;
+        }
+        line.retries += 1;
+    }
+}
+
+/// What keeps a client at one endpoint; of an opaque connection only its address is known.
+pub(crate) fn affinity(backend: &BackendHandle, client: SocketAddr) -> Option<u64> {
+    let affinity = backend.spec.balance.affinity.as_ref()?;
+    matches!(affinity, Affinity::ClientIp).then(|| match client.ip().to_canonical() {
+        std::net::IpAddr::V4(ip) => hash::of_bytes(&ip.octets()),
+        std::net::IpAddr::V6(ip) => hash::of_bytes(&ip.octets()),
+    })
+}
+
+/// Whether another endpoint may do better.
+fn worth_another(error: &UpstreamError) -> bool {
+    use UpstreamErrorKind as Kind;
+    match error.kind {
+        Kind::ConnectRefused
+        | Kind::ConnectTimeout
+        | Kind::ConnectOther
+        | Kind::TlsFailed
+        | Kind::Resolve => true,
+        Kind::NoHealthyEndpoint
+        | Kind::CircuitOpen(_)
+        | Kind::TlsClosed(_)
+        | Kind::Refused
+        | Kind::ResetBeforeResponse
+        | Kind::ResetMidResponse
+        | Kind::Protocol
+        | Kind::RequestBody => false,
+    }
+}
+
+pub(crate) fn flags_of(error: &UpstreamError) -> Flags {
+    use UpstreamErrorKind as Kind;
+    match error.kind {
+        Kind::NoHealthyEndpoint => Flags::NO_HEALTHY_UPSTREAM,
+        Kind::CircuitOpen(_) => Flags::UPSTREAM_OVERFLOW,
+        Kind::Resolve => Flags::DNS_FAILURE,
+        Kind::ConnectRefused
+        | Kind::ConnectTimeout
+        | Kind::ConnectOther
+        | Kind::TlsFailed
+        | Kind::TlsClosed(_) => Flags::UPSTREAM_CONNECTION_FAILURE,
+        Kind::Refused | Kind::ResetBeforeResponse | Kind::ResetMidResponse => Flags::UPSTREAM_TERMINATED,
+        Kind::Protocol | Kind::RequestBody => Flags::UPSTREAM_PROTOCOL_ERROR,
+    }
+}
+
+/// The access-log line of a connection; written when it is dropped, whichever way the connection took.
+struct Line<'a> {
+    log: &'a CoreLog,
+    start: SystemTime,
+    begin: Instant,
+    route: Option<Arc<str>>,
+    remote: SocketAddr,
+    local: SocketAddr,
+    server_name: Option<Arc<str>>,
+    spiffe_id: Option<Arc<str>>,
+    backend: Option<Arc<BackendHandle>>,
+    upstream: Option<SocketAddr>,
+    upstream_local: Option<SocketAddr>,
+    flags: Flags,
+    failure: Option<Arc<str>>,
+    termination: Option<&'static str>,
+    bytes_received: u64,
+    bytes_sent: u64,
+    retries: u32,
+}
+
+impl<'a> Line<'a> {
+    fn new<B>(
+        tools: &Tools<'a, B>,
+        rule: Option<&Arc<CompiledL4>>,
+        remote: SocketAddr,
+        local: SocketAddr,
+    ) -> Self {
+        Self {
+            log: tools.log,
+            start: SystemTime::now(),
+            begin: Instant::now(),
+            route: rule.map(|rule| rule.label.clone()),
+            remote,
+            local,
+            server_name: None,
+            spiffe_id: None,
+            backend: None,
+            upstream: None,
+            upstream_local: None,
+            // A connection whose task is dropped was cut; every other end says otherwise.
+            flags: Flags::DRAINED,
+            failure: None,
+            termination: None,
+            bytes_received: 0,
+            bytes_sent: 0,
+            retries: 0,
+        }
+    }
+
+    fn failed(&mut self, error: &UpstreamError) {
+        self.flags = flags_of(error);
+        self.failure = Some(match &error.detail {
+            Some(detail) => format!("{}: {detail}", error.kind).into(),
+            None => error.kind.to_string().into(),
+        });
+    }
+
+    fn ended(&mut self, end: &End) {
+        (self.flags, self.termination) = match end {
+            End::Clean => (Flags::NONE, None),
+            End::Idle => (Flags::IDLE_TIMEOUT, Some("idle_timeout")),
+            End::Forced => (Flags::DRAINED, Some("drain_deadline")),
+            End::ClientFailed(_) => (Flags::DOWNSTREAM_TERMINATED, Some("downstream_reset")),
+            End::UpstreamFailed(_) => (Flags::UPSTREAM_TERMINATED, Some("upstream_reset")),
+        };
+        match end {
+            End::UpstreamFailed(error) => self.failure = Some(error.to_string().into()),
+            End::ClientFailed(error) => debug!(%error, client = %self.remote, "Client connection broke"),
+            End::Clean | End::Idle | End::Forced => {}
+        }
+    }
+}
+
+impl Drop for Line<'_> {
+    fn drop(&mut self) {
+        self.log.emit(&LogEntry {
+            route: self.route.as_deref(),
+            flags: self.flags,
+            termination_details: self.termination,
+            upstream_failure: self.failure.as_deref(),
+            bytes_received: self.bytes_received,
+            bytes_sent: self.bytes_sent,
+            upstream_address: self.upstream,
+            upstream_local_address: self.upstream_local,
+            backend: self.backend.as_ref().map(|backend| backend.name.as_str()),
+            local_address: Some(self.local),
+            remote_address: Some(self.remote),
+            server_name: self.server_name.as_deref(),
+            peer_spiffe_id: self.spiffe_id.as_deref(),
+            retries: self.retries,
+            ..LogEntry::new(self.start, self.begin.elapsed())
+        });
+    }
+}
+
+/// Endpoints tried for one connection.
+const MAX_ATTEMPTS: usize = 3;
+
+#[cfg(test)]
+mod tests;
