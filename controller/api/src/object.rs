@@ -159,11 +159,13 @@ pub enum FromValueError {
         kind: String,
     },
     /// A kind that is planned, but not implemented.
-    #[error("{kind}: {message}")]
+    #[error("{kind}: {message} ({mend})")]
     LaterKind {
         /// What the object says.
         kind: &'static str,
-        /// What to do about it.
+        /// What to write meanwhile.
+        mend: &'static str,
+        /// What is missing.
         message: &'static str,
     },
     /// A kind that is known, in a version that is not.
@@ -293,8 +295,8 @@ impl AnyObject {
         };
         let (group, version) = split_api_version(&api_version);
         let Some(info) = KindInfo::find(group, &kind) else {
-            if let Some(&own::LaterKind { kind, message, .. }) = own::later_kind(group, &kind) {
-                return Err(FromValueError::LaterKind { kind, message });
+            if let Some(&own::LaterKind { kind, message, mend, .. }) = own::later_kind(group, &kind) {
+                return Err(FromValueError::LaterKind { kind, message, mend });
             }
             return Err(FromValueError::UnknownKind { api_version, kind });
         };

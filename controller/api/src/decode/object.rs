@@ -11,7 +11,8 @@ use super::problem::{DecodeProblem, Reason, Severity};
 use super::schema::Schema;
 use super::structure::Report;
 use super::{kubernetes, metadata, rules, yaml};
-use crate::object::{AnyObject, ObjectKey};
+use crate::object::{AnyObject, ObjectKey, split_api_version};
+use crate::own;
 
 /// Largest object, as JSON, in bytes: what an API server takes as a request.
 const MAX_OBJECT: usize = 3 << 20;
@@ -200,6 +201,7 @@ fn object(node: Node<'_>, hints: &Hints) -> Result<Decoded, Vec<DecodeProblem>> 
     let NodeValue::Mapping(entries) = node.value else { return Err(Vec::new()) };
     let mut report = Report::default();
     let value = checked(&mut report, kind, loaded, &schema, entries, at);
+    report.problems.iter_mut().for_each(|problem| name_later_field(kind, problem));
     report.problems.sort_by_key(|problem| (problem.line, problem.column));
     match value {
         Some(value) if report.problems.is_empty() => typed(value, report.lines, at),
@@ -257,6 +259,17 @@ fn typed(value: Value, lines: LineMap, at: Position) -> Result<Decoded, Vec<Deco
     }
 }
 
+/// A field that is not implemented yet is refused as such, not as a mistyped one.
+fn name_later_field(kind: &Kind, problem: &mut DecodeProblem) {
+    if kind.group == own::GROUP
+        && problem.reason == Reason::UnknownField
+        && let Some(later) = own::later_field(kind.name, &problem.path)
+    {
+        later.message.clone_into(&mut problem.message);
+        later.mend.clone_into(&mut problem.mend);
+    }
+}
+
 type KnownKind = (&'static Kind, &'static Loaded, Arc<Schema>);
 
 fn known_kind(node: &Node<'_>, hints: &Hints) -> Result<KnownKind, Vec<DecodeProblem>> {
@@ -287,6 +300,10 @@ fn known_kind(node: &Node<'_>, hints: &Hints) -> Result<KnownKind, Vec<DecodePro
                 &format!("Write {}", served.join(" or ")),
             ))
         }
+        Lookup::Unknown { .. } if let Some(later) = later_kind(api_version, kind) => {
+            let at = place("kind");
+            Err(one(at, "kind", Reason::UnknownKind, later.message.to_owned(), later.mend))
+        }
         Lookup::Unknown { ours, nearest } => {
             let message = format!("{kind} ({api_version}) is not a kind that Diolkos reads");
             let mend = nearest.map(|nearest| format!("Did you mean {nearest}?")).unwrap_or_default();
@@ -297,6 +314,10 @@ fn known_kind(node: &Node<'_>, hints: &Hints) -> Result<KnownKind, Vec<DecodePro
             Err(problems)
         }
     }
+}
+
+fn later_kind(api_version: &str, kind: &str) -> Option<&'static own::LaterKind> {
+    own::later_kind(split_api_version(api_version).0, kind)
 }
 
 fn one(at: Position, path: &str, reason: Reason, message: String, mend: &str) -> Vec<DecodeProblem> {

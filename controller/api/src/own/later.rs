@@ -7,8 +7,10 @@ pub struct LaterField {
     pub kind: &'static str,
     /// Path from the object's root, without list indexes: `spec.authentication.jwt`.
     pub path: &'static str,
-    /// What the field will do, and what to write meanwhile.
+    /// What is missing.
     pub message: &'static str,
+    /// What to write meanwhile.
+    pub mend: &'static str,
 }
 
 /// A kind that comes later.
@@ -18,8 +20,10 @@ pub struct LaterKind {
     pub group: &'static str,
     /// Kind.
     pub kind: &'static str,
-    /// What to do about it.
+    /// What is missing.
     pub message: &'static str,
+    /// What to write meanwhile.
+    pub mend: &'static str,
 }
 
 /// The entry for an unknown field, if it is one that comes later. `path` may have list indexes, and may
@@ -54,16 +58,34 @@ fn without_indexes(path: &str) -> String {
         .collect()
 }
 
-const fn field(kind: &'static str, path: &'static str, message: &'static str) -> LaterField {
-    LaterField { kind, path, message }
+const fn field(
+    kind: &'static str,
+    path: &'static str,
+    (message, mend): (&'static str, &'static str),
+) -> LaterField {
+    LaterField { kind, path, message, mend }
 }
 
-const fn kind(group: &'static str, kind: &'static str, message: &'static str) -> LaterKind {
-    LaterKind { group, kind, message }
+const fn kind(
+    group: &'static str,
+    kind: &'static str,
+    (message, mend): (&'static str, &'static str),
+) -> LaterKind {
+    LaterKind { group, kind, message, mend }
 }
 
-const MESH: &str =
-    "mesh identity is not implemented yet; remove mesh, the gateway speaks no mesh mTLS so far";
+const MESH: (&str, &str) =
+    ("mesh identity is not implemented yet", "Remove mesh: the gateway speaks no mesh mTLS so far");
+
+const EXTERNAL: (&str, &str) =
+    ("this way to authenticate is not implemented yet", "Use authentication.external");
+
+const RATE_LIMIT: (&str, &str) = ("rate limits are not implemented yet", "Remove it");
+
+const PROVISION: (&str, &str) =
+    ("provisioning in a cluster is not implemented yet", "Remove it: one process serves every Gateway");
+
+const ISTIO: (&str, &str) = ("Istio's kinds are not implemented yet", "Say it with Gateway API");
 
 /// The fields that come later.
 pub const LATER: &[LaterField] = &[
@@ -71,7 +93,7 @@ pub const LATER: &[LaterField] = &[
     field(
         "ListenerPolicy",
         "spec.forwarded.trustedPeers",
-        "trust by SPIFFE ID is not implemented yet; name the peers' addresses in forwarded.trusted",
+        ("trust by SPIFFE ID is not implemented yet", "Name the peers' addresses in forwarded.trusted"),
     ),
     field("BackendPolicy", "spec.mesh", MESH),
     field("TrafficPolicy", "spec.authentication.jwt", EXTERNAL),
@@ -81,63 +103,64 @@ pub const LATER: &[LaterField] = &[
     field(
         "TrafficPolicy",
         "spec.authorization",
-        "authorization rules are not implemented yet; decide in an authentication.external server",
+        ("authorization rules are not implemented yet", "Decide in an authentication.external server"),
     ),
-    field("TrafficPolicy", "spec.rateLimit", "rate limits are not implemented yet; remove rateLimit"),
+    field("TrafficPolicy", "spec.rateLimit", RATE_LIMIT),
     field(
         "TrafficPolicy",
         "spec.hedge",
-        "hedged requests are not implemented yet; use retry with timeouts.perTry",
+        ("hedged requests are not implemented yet", "Use retry with timeouts.perTry"),
     ),
-    field("TrafficPolicy", "spec.compression", "compression is not implemented yet; remove compression"),
-    field("TrafficPolicy", "spec.fault", "fault injection is not implemented yet; remove fault"),
-    field("TrafficPolicy", "spec.external", "external processing is not implemented yet; remove external"),
+    field("TrafficPolicy", "spec.compression", ("compression is not implemented yet", "Remove it")),
+    field("TrafficPolicy", "spec.fault", ("fault injection is not implemented yet", "Remove it")),
+    field("TrafficPolicy", "spec.external", ("external processing is not implemented yet", "Remove it")),
     field("GatewayParameters", "spec.workload", PROVISION),
     field("GatewayParameters", "spec.service", PROVISION),
     field("GatewayParameters", "spec.mesh", MESH),
-    field(
-        "GatewayParameters",
-        "spec.rateLimitStore",
-        "rate limits are not implemented yet; remove rateLimitStore",
-    ),
+    field("GatewayParameters", "spec.rateLimitStore", RATE_LIMIT),
     field(
         "GatewayParameters",
         "spec.drain.profile",
-        "drain profiles are not implemented yet; write drain.delay and drain.deadline",
+        ("drain profiles are not implemented yet", "Write drain.delay and drain.deadline"),
     ),
     field(
         "GatewayParameters",
         "spec.telemetry.accessLog.filter",
-        "access-log filters are not implemented yet; remove filter, every request is logged",
+        ("access-log filters are not implemented yet", "Remove it: every request is logged"),
     ),
     field(
         "GatewayParameters",
         "spec.telemetry.accessLog.redact",
-        "redaction lists are not implemented yet; remove redact, no header but those of the standard form is logged",
+        (
+            "redaction lists are not implemented yet",
+            "Remove it: only the headers of the standard form are logged",
+        ),
     ),
     field(
         "GatewayParameters",
         "spec.telemetry.envoyMetricNames",
-        "Envoy's metric names are not implemented yet; remove envoyMetricNames",
+        ("Envoy's metric names are not implemented yet", "Remove it"),
     ),
 ];
 
-const EXTERNAL: &str = "this way to authenticate is not implemented yet; use authentication.external";
-
-const PROVISION: &str =
-    "provisioning in a cluster is not implemented yet; remove it, one process serves every Gateway";
-
 /// The kinds that come later.
 pub const LATER_KINDS: &[LaterKind] = &[
-    kind("diolkos.io", "ShardPlan", "shards are not implemented yet; one process serves every Gateway"),
-    kind("diolkos.io", "EgressPolicy", "the egress gateway is not implemented yet"),
-    kind("diolkos.io", "WorkloadRegistration", "the built-in issuer is not implemented yet"),
-    kind("diolkos.io", "FederatedTrustDomain", "federation of trust domains is not implemented yet"),
-    kind("gateway.networking.x-k8s.io", "XMesh", "mesh routing is not implemented yet"),
+    kind(
+        "diolkos.io",
+        "ShardPlan",
+        ("shards are not implemented yet", "Remove it: one process serves every Gateway"),
+    ),
+    kind("diolkos.io", "EgressPolicy", ("the egress gateway is not implemented yet", "Remove it")),
+    kind("diolkos.io", "WorkloadRegistration", ("the built-in issuer is not implemented yet", "Remove it")),
+    kind(
+        "diolkos.io",
+        "FederatedTrustDomain",
+        ("federation of trust domains is not implemented yet", "Remove it"),
+    ),
     kind(
         "gateway.networking.x-k8s.io",
         "XTelemetryPolicy",
-        "XTelemetryPolicy is not implemented yet; use GatewayParameters spec.telemetry.tracing",
+        ("XTelemetryPolicy is not implemented yet", "Use spec.telemetry.tracing of GatewayParameters"),
     ),
     kind("networking.istio.io", "Gateway", ISTIO),
     kind("networking.istio.io", "VirtualService", ISTIO),
@@ -152,5 +175,3 @@ pub const LATER_KINDS: &[LaterKind] = &[
     kind("security.istio.io", "PeerAuthentication", ISTIO),
     kind("telemetry.istio.io", "Telemetry", ISTIO),
 ];
-
-const ISTIO: &str = "Istio's kinds are not implemented yet; use Gateway API";

@@ -8,6 +8,7 @@ use super::{
     AutoOr, BackendPolicy, Cidr, GatewayParameters, LATER, LATER_KINDS, ListenerPolicy, ProxyProtocolMode,
     Quantity, RetryOn, TargetSelector, TlsVersion, TrafficPolicy, crds, later_field, later_kind,
 };
+use crate::decode::decode;
 use crate::duration::Duration;
 use crate::object::{AnyObject, KindInfo, Object};
 
@@ -190,4 +191,110 @@ fn later_fields_are_found_however_deep() {
     assert!(later_field("BackendPolicy", "spec.rateLimit").is_none());
     assert!(later_kind("networking.istio.io", "VirtualService").is_some());
     assert!(later_kind("apps", "Deployment").is_none());
+}
+
+/// The problems of an own object with this spec, as shown, without line and column.
+fn refused(kind: &str, spec: Value) -> Vec<String> {
+    let value = json!({"apiVersion": "diolkos.io/v1alpha1", "kind": kind, "metadata": {"name": "a", "namespace": "b"}, "spec": spec});
+    let documents = decode("a.json", &value.to_string());
+    let problems = documents.into_iter().flat_map(|document| document.result.err().unwrap_or_default());
+    problems.map(|problem| format!("{}: {} ({})", problem.path, problem.message, problem.mend)).collect()
+}
+
+#[test]
+fn what_comes_later_is_refused_by_name() {
+    assert_eq!(
+        refused("TrafficPolicy", json!({"rateLimit": {"local": []}, "timeouts": {"request": "1s"}})),
+        ["spec.rateLimit: rate limits are not implemented yet (Remove it)"]
+    );
+    assert_eq!(
+        refused("GatewayParameters", json!({"telemetry": {"accessLog": {"redact": ["authorization"]}}})),
+        [
+            "spec.telemetry.accessLog.redact: redaction lists are not implemented yet (Remove it: only the headers of the standard form are logged)"
+        ]
+    );
+    assert_eq!(
+        refused("ShardPlan", json!({})),
+        ["kind: shards are not implemented yet (Remove it: one process serves every Gateway)"]
+    );
+}
+
+#[test]
+fn rules_say_the_mend() {
+    let gateway = "gateway.networking.k8s.io";
+    for (kind, spec, mend) in [
+        (
+            "ListenerPolicy",
+            json!({"targetRefs": [{"kind": "Gateway", "name": "edge"}]}),
+            "attaches to group gateway.networking.k8s.io",
+        ),
+        (
+            "ListenerPolicy",
+            json!({"proxyProtocol": {"mode": "Required"}}),
+            "name the load balancer's addresses in trusted",
+        ),
+        (
+            "TrafficPolicy",
+            json!({"targetSelectors": [{"group": gateway, "kind": "TCPRoute"}]}),
+            "selects group gateway.networking.k8s.io",
+        ),
+        (
+            "TrafficPolicy",
+            json!({"cors": {"allowOrigins": ["*", "https://a.example"]}}),
+            "keep one or the other",
+        ),
+        (
+            "TrafficPolicy",
+            json!({"authentication": {"external": {"backendRef": {"name": "authz"}}}}),
+            "port is needed for a Service",
+        ),
+        (
+            "TrafficPolicy",
+            json!({"authentication": {"external": {"backendRef": {"name": "authz", "port": 1}, "http": {"path": "/a"}}}}),
+            "remove it or set protocol: HTTP",
+        ),
+        (
+            "BackendPolicy",
+            json!({"targetRefs": [{"group": gateway, "kind": "Gateway", "name": "edge"}]}),
+            "attaches to kind Service",
+        ),
+        (
+            "BackendPolicy",
+            json!({"health": {"active": {"http": {}, "tcp": {}}}}),
+            "exactly one of http, tcp, grpc",
+        ),
+        ("BackendPolicy", json!({"loadBalancer": {"affinity": {}}}), "exactly one of cookie, header"),
+        (
+            "BackendPolicy",
+            json!({"loadBalancer": {"algorithm": "Random", "affinity": {"clientIP": {}}}}),
+            "needs algorithm RingHash or Maglev",
+        ),
+    ] {
+        let found = refused(kind, spec.clone());
+        assert!(found.len() == 1 && found[0].contains(mend), "{kind} {spec}: {found:?}");
+    }
+}
+
+#[test]
+fn values_out_of_bounds_are_refused() {
+    for (kind, spec) in [
+        ("ListenerPolicy", json!({"limits": {"headerBytes": "32KiB"}})),
+        ("ListenerPolicy", json!({"limits": {"headers": 0}})),
+        ("ListenerPolicy", json!({"limits": {"connections": 4_294_967_296_u64}})),
+        ("ListenerPolicy", json!({"forwarded": {"trusted": ["10.0.0.0/33"]}})),
+        ("ListenerPolicy", json!({"tls": {"minVersion": "1.1"}})),
+        ("TrafficPolicy", json!({"timeouts": {"request": "1.5s"}})),
+        ("TrafficPolicy", json!({"retry": {"on": ["503", "always"]}})),
+        ("TrafficPolicy", json!({"headers": {"request": {"remove": ["a b"]}}})),
+        ("BackendPolicy", json!({"health": {"outlier": {"maxEjectedPercent": 101}}})),
+        ("GatewayParameters", json!({"limits": {"connections": "64Ki"}})),
+        ("GatewayParameters", json!({"telemetry": {"tracing": {"percent": 101}}})),
+    ] {
+        assert_eq!(refused(kind, spec.clone()).len(), 1, "{kind} {spec}");
+    }
+    for spec in
+        [json!({"limits": {"memory": "auto", "connections": 100}}), json!({"limits": {"memory": 1024}})]
+    {
+        assert_eq!(refused("GatewayParameters", spec), [""; 0]);
+    }
 }

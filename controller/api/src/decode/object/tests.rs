@@ -239,7 +239,7 @@ fn somebody_elses_kind_is_a_notice_and_a_mistyped_one_an_error() {
     for (api_version, kind, severity) in [
         ("apps/v1", "Deployment", Severity::Notice),
         ("v1", "PersistentVolumeClaim", Severity::Notice),
-        ("networking.istio.io/v1", "Gateway", Severity::Notice),
+        ("networking.istio.io/v1", "Gateway", Severity::Error),
         ("gateway.networking.x-k8s.io/v1alpha1", "XMesh", Severity::Notice),
         ("gateway.networking.k8s.io/v1", "HTTPRuote", Severity::Error),
         ("gateway.networking.k8s.o/v1", "HTTPRoute", Severity::Error),
