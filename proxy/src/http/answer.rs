@@ -14,7 +14,6 @@ use super::body::RequestBody;
 use super::error::Error;
 use super::exchange::Exchange;
 use super::hop;
-use crate::telemetry::flags::Flags;
 use crate::upstream::{UpstreamBody, UpstreamError, UpstreamErrorKind};
 
 /// An answer's body, with everything that has to be told at its end.

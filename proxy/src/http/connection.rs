@@ -1,6 +1,6 @@
 //! What a request knows of the connection that it came on.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -8,8 +8,7 @@ use std::sync::Arc;
 use super::core::{Core, Live, Slot};
 use super::forwarded::Client;
 use super::framing::HeadScan;
-use super::upgrade::Tunnel;
-use crate::compiled::CompiledServer;
+use crate::compiled::{ClientAuthMode, CompiledServer};
 
 /// A downstream connection that speaks HTTP. Shared by its requests; lives on one core.
 #[derive(Debug)]
@@ -34,8 +33,6 @@ pub(crate) struct Connection {
     pub(crate) in_flight: Cell<u32>,
     /// The connection ends as soon as it may: the answer says so.
     pub(crate) closing: Cell<bool>,
-    /// An answer of 101 leaves its other half here for whoever drives the connection.
-    pub(crate) tunnel: RefCell<Option<Tunnel>>,
 }
 
 /// What TLS said of a connection.
@@ -45,6 +42,8 @@ pub(crate) struct Tls {
     pub(crate) server_name: Option<Arc<str>>,
     /// The server that the SNI chose, of the generation at accept.
     pub(crate) server: Arc<CompiledServer>,
+    /// What the client was asked for.
+    pub(crate) client_auth: ClientAuthMode,
     /// The client showed a certificate that verified.
     pub(crate) mutual: bool,
     /// The SPIFFE ID in it.

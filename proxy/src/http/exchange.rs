@@ -53,6 +53,7 @@ pub(crate) struct Exchange {
     flags: Flags,
     details: &'static str,
     failure: Option<Arc<str>>,
+    received: u64,
     sent: u64,
     complete: bool,
 }
@@ -95,6 +96,7 @@ impl Exchange {
             flags: Flags::NONE,
             details: "",
             failure: None,
+            received: 0,
             sent: 0,
             complete: false,
         }
@@ -156,6 +158,12 @@ impl Exchange {
         self.sent += bytes as u64;
     }
 
+    /// Counts the bytes of a tunnel.
+    pub(crate) fn note_tunnel(&mut self, received: u64, sent: u64) {
+        self.received += received;
+        self.sent += sent;
+    }
+
     /// The answer is complete.
     pub(crate) fn complete(&mut self) {
         self.complete = true;
@@ -173,7 +181,7 @@ impl Exchange {
             self.details = "downstream_remote_disconnect";
         }
         let duration = self.start.elapsed();
-        let received = self.meter.as_ref().map_or(0, |meter| meter.bytes());
+        let received = self.received + self.meter.as_ref().map_or(0, |meter| meter.bytes());
         let unrouted = self.connection.core.metrics.unrouted();
         let metrics = self.metrics.as_ref().map_or(unrouted, |metrics| &**metrics);
         metrics.record(&RequestRecord {

@@ -18,7 +18,7 @@ use super::filter::{self, Flow, mirror};
 use super::inbound::Inbound;
 use super::request::Outcome;
 use super::retry::Retries;
-use super::session::{self, Stickiness};
+use super::session::Stickiness;
 use super::{hop, upgrade};
 use crate::compiled::{CompiledBackendRef, CompiledForward, CompiledRule, CompiledTarget};
 use crate::telemetry::flags::Flags;
@@ -191,10 +191,10 @@ fn conclude(mut response: Answer, target: &CompiledTarget, inbound: &Inbound, li
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(Outcome::Upstream(response, limits));
     }
-    let protocol = upgrade::agreed(inbound.upgrade(), granted.as_ref()).ok_or(Error::Upgrade)?;
+    let protocol = upgrade::agreed(inbound.upgrade(), granted).ok_or(Error::Upgrade)?;
     let headers = response.headers_mut();
     headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-    headers.insert(header::UPGRADE, protocol.clone());
+    headers.insert(header::UPGRADE, protocol);
     let upstream = hyper::upgrade::on(&mut response);
     Ok(Outcome::Switched(response.map(drop), upstream, limits.idle))
 }

@@ -49,7 +49,7 @@ struct Line {
 }
 
 /// `content-length:` and a length of 19 digits fit.
-const LINE: usize = 40;
+const LINE: usize = 32;
 /// Heads that may wait to be taken. More than hyper reads ahead.
 const MAX_PENDING: u32 = 32;
 

@@ -3,25 +3,31 @@
 //! [`handle`]: door → server by host → who the client is → listener filters → route → rule filters → action →
 //! response filters → the answer, whose body tells the log when it ends.
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Request, Response, Version};
 use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
 
 use super::answer::{AnswerBody, Limits};
 use super::body::RequestBody;
-use super::connection::Connection;
+use super::connection::{Connection, Tls};
 use super::core::Live;
 use super::error::Error;
 use super::exchange::{Exchange, X_REQUEST_ID};
 use super::filter::{self, Flow};
 use super::inbound::Inbound;
-use super::{door, forward, hop, redirect_origin, request_id, respond};
-use crate::compiled::{CompiledAction, CompiledProtocol, CompiledRule, CompiledServer};
+use super::upgrade::Tunnel;
+use super::{door, forward, hop, request_id, respond};
+use crate::compiled::{
+    CompiledAction, CompiledProtocol, CompiledRule, CompiledServer, CompiledTlsInner, CompiledTlsServer,
+};
 use crate::overload::Pressure;
 use crate::upstream::UpstreamBody;
 
@@ -32,13 +38,17 @@ pub(crate) enum Outcome {
     Local(Response<Bytes>),
     /// The endpoint's.
     Upstream(Response<UpstreamBody<RequestBody>>, Limits),
-    /// The endpoint has switched protocols; the connection's driver has the other half.
-    Switched(Response<()>),
+    /// The endpoint has switched protocols; a tunnel without a byte for the given time is cut.
+    Switched(Response<()>, OnUpgrade, Option<Duration>),
 }
+
+/// Where an answer of 101 leaves its tunnel for whoever drives the connection.
+pub(crate) type Outlet = Cell<Option<Tunnel>>;
 
 /// Answers a request. Never fails: what goes wrong is an answer too.
 pub(crate) async fn handle(
     connection: Rc<Connection>,
+    outlet: Rc<Outlet>,
     request: Request<Incoming>,
 ) -> Result<Response<AnswerBody>, Infallible> {
     let live = connection.live();
@@ -52,7 +62,7 @@ pub(crate) async fn handle(
     exchange.meter = inbound.payload.meter().cloned();
     exchange.grpc = inbound.dialect == respond::Dialect::Grpc;
     let outcome = serve(&live, &mut inbound, &mut exchange).await;
-    Ok(finish(outcome, &inbound, exchange))
+    Ok(finish(outcome, &inbound, exchange, &outlet))
 }
 
 async fn serve(live: &Live, inbound: &mut Inbound, exchange: &mut Exchange) -> Outcome {
@@ -93,13 +103,26 @@ fn server<'l>(live: &'l Live, connection: &Connection, host: &str) -> Result<&'l
                 return Err(Error::Misdirected);
             }
             let name = tls.server_name.as_deref().unwrap_or_default();
-            // The SNI may belong to another server since the handshake: its client-certificate policy was not
-            // applied, so the client has to come again.
-            servers.find(name).and_then(|server| server.http()).filter(|server| server.is_same(&tls.server))
-                .map(Arc::as_ref).ok_or(Error::Misdirected)
+            tls_server(servers.find(name), tls).ok_or_else(|| {
+                connection.closing.set(true);
+                Error::Misdirected
+            })
         }
         // The port changed its protocol under an old connection.
         _ => Err(Error::Misdirected),
+    }
+}
+
+/// The server that the handshake chose, as it is now. None if the SNI belongs to another server since, or the
+/// client-certificate policy has changed: this client was not asked for what is demanded, and has to come again.
+fn tls_server<'l>(server: Option<&'l CompiledTlsServer>, tls: &Tls) -> Option<&'l CompiledServer> {
+    match server? {
+        CompiledTlsServer::Terminate { inner: CompiledTlsInner::Http(server), client_auth, .. }
+            if *client_auth == tls.client_auth && server.is_same(&tls.server) =>
+        {
+            Some(server)
+        }
+        _ => None,
     }
 }
 
@@ -113,7 +136,7 @@ fn announce(live: &Live, server: &CompiledServer, connection: &Connection, inbou
     client.announce(headers, host.as_ref(), &live.port(server.port));
     client.announce_certificate(headers, policy);
     if !client.believed || !headers.contains_key(X_REQUEST_ID) {
-        headers.insert(X_REQUEST_ID, request_id());
+        headers.insert(X_REQUEST_ID, request_id::generate());
     }
     if inbound.hop.trailers {
         // gRPC needs it (RFC 9110 §10.1.4); it is said anew for our own hop.
@@ -159,8 +182,12 @@ async fn act(
     match &rule.action {
         CompiledAction::Forward(forward) => forward::forward(forward, rule, inbound, exchange).await,
         CompiledAction::Redirect(redirect) => {
-            let scheme = exchange.connection.client.scheme;
-            let origin = redirect_origin(scheme, server.port, inbound);
+            let origin = filter::redirect::Origin {
+                scheme: exchange.connection.client.scheme,
+                host: inbound.host(),
+                port: server.port,
+                query: inbound.parts.uri.query(),
+            };
             filter::redirect::answer(redirect, origin, inbound.matched()).map(Outcome::Local)
         }
         CompiledAction::Respond { status, body } => {
@@ -176,7 +203,7 @@ pub(crate) fn fail(error: &Error, inbound: &Inbound, exchange: &mut Exchange) ->
 }
 
 /// The last edits of the head, and the exchange goes into the body.
-fn finish(outcome: Outcome, inbound: &Inbound, mut exchange: Exchange) -> Response<AnswerBody> {
+fn finish(outcome: Outcome, inbound: &Inbound, mut exchange: Exchange, outlet: &Outlet) -> Response<AnswerBody> {
     let version = inbound.parts.version;
     let closing = exchange.connection.closing.get();
     let mut response = match outcome {
@@ -194,9 +221,9 @@ fn finish(outcome: Outcome, inbound: &Inbound, mut exchange: Exchange) -> Respon
             exchange.note_head(parts.status, &parts.headers, "direct_response");
             Response::from_parts(parts, AnswerBody::full(body, exchange))
         }
-        // The tunnel has an exchange of its own kind: see `forward`.
-        Outcome::Switched(response) => {
-            exchange.forget();
+        Outcome::Switched(response, upstream, idle) => {
+            exchange.note_head(response.status(), response.headers(), "via_upstream");
+            outlet.replace(Some(Tunnel::new(upstream, exchange, idle)));
             response.map(|()| AnswerBody::switched())
         }
     };
@@ -214,7 +241,7 @@ impl Outcome {
         match self {
             Self::Local(response) => response.headers_mut(),
             Self::Upstream(response, _) => response.headers_mut(),
-            Self::Switched(response) => response.headers_mut(),
+            Self::Switched(response, ..) => response.headers_mut(),
         }
     }
 }
