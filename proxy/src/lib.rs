@@ -1,10 +1,13 @@
 //! The data plane: bytes in, bytes out. Knows no Kubernetes; a [`model::Snapshot`] tells it everything.
 
+pub mod app;
 pub mod compiled;
 pub mod drain;
 pub mod http;
 pub mod listener;
 pub mod overload;
+pub mod settings;
 pub mod tcp;
 pub mod telemetry;
 pub mod upstream;
+mod worker;

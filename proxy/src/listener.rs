@@ -1,6 +1,12 @@
 //! From an accepted socket to a stream that a protocol is spoken on.
 
+pub(crate) mod accept;
+pub(crate) mod bind;
+pub(crate) mod conn;
 pub mod prefixed;
 pub mod proxy_protocol;
+pub(crate) mod registry;
+mod serve;
 pub mod sniff;
 pub mod tls;
+mod watched;

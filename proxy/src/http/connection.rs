@@ -4,11 +4,13 @@ use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::core::{Core, Live, Slot};
 use super::forwarded::Client;
 use super::framing::HeadScan;
 use crate::compiled::{ClientAuthMode, CompiledServer};
+use crate::telemetry::flags::Flags;
 
 /// A downstream connection that speaks HTTP. Shared by its requests; lives on one core.
 #[derive(Debug)]
@@ -33,6 +35,21 @@ pub(crate) struct Connection {
     pub(crate) in_flight: Cell<u32>,
     /// The connection ends as soon as it may: the answer says so.
     pub(crate) closing: Cell<bool>,
+    /// Bytes read and written, TLS's own left out.
+    pub(crate) moved: Cell<u64>,
+    /// The longest time without a byte that a route under way allows.
+    pub(crate) stalled: Cell<Duration>,
+    /// Why the connection was cut, for the requests that were under way.
+    pub(crate) cut: Cell<Flags>,
+}
+
+/// The two ends of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Addresses {
+    /// The client.
+    pub(crate) remote: SocketAddr,
+    /// Where it connected to.
+    pub(crate) local: SocketAddr,
 }
 
 /// What TLS said of a connection.
@@ -51,6 +68,24 @@ pub(crate) struct Tls {
 }
 
 impl Connection {
+    pub(crate) fn new(core: Rc<Core>, slot: Rc<Slot>, client: Client, addresses: Addresses, tls: Option<Tls>) -> Self {
+        Self {
+            core,
+            slot,
+            client,
+            remote: addresses.remote,
+            local: addresses.local,
+            tls,
+            scan: HeadScan::default(),
+            requests: Cell::new(0),
+            in_flight: Cell::new(0),
+            closing: Cell::new(false),
+            moved: Cell::new(0),
+            stalled: Cell::new(Duration::ZERO),
+            cut: Cell::new(Flags::NONE),
+        }
+    }
+
     /// The listener's present generation.
     pub(crate) fn live(&self) -> Rc<Live> {
         self.slot.live()

@@ -59,7 +59,10 @@ impl Core {
 /// The place of a listener on one core: its present generation. Connections hold the place, requests the
 /// generation.
 #[derive(Debug)]
-pub(crate) struct Slot(RefCell<Rc<Live>>);
+pub(crate) struct Slot {
+    live: RefCell<Rc<Live>>,
+    gone: Cell<bool>,
+}
 
 /// A listener in one generation of the configuration, as one core sees it.
 #[derive(Debug)]
@@ -79,17 +82,27 @@ type RouteKey = (usize, usize);
 
 impl Slot {
     pub(crate) fn new(live: Live) -> Rc<Self> {
-        Rc::new(Self(RefCell::new(Rc::new(live))))
+        Rc::new(Self { live: RefCell::new(Rc::new(live)), gone: Cell::new(false) })
     }
 
     /// The present generation: the one load of a request.
     pub(crate) fn live(&self) -> Rc<Live> {
-        self.0.borrow().clone()
+        self.live.borrow().clone()
     }
 
     /// Takes over the next generation. Requests under way keep theirs.
     pub(crate) fn swap(&self, live: Live) {
-        self.0.replace(Rc::new(live));
+        self.live.replace(Rc::new(live));
+    }
+
+    /// The listener is not in the configuration any more: its connections are to end.
+    pub(crate) fn leave(&self) {
+        self.gone.set(true);
+    }
+
+    /// Whether the listener is gone.
+    pub(crate) fn gone(&self) -> bool {
+        self.gone.get()
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
@@ -130,6 +131,15 @@ impl Exchange {
         };
     }
 
+    /// Nothing may move for that long, and not longer: the route says so.
+    pub(crate) fn allow_idle(&self, idle: Duration) {
+        if let Some(meter) = &self.meter {
+            meter.limit_idle(idle);
+        }
+        let stalled = &self.connection.stalled;
+        stalled.set(stalled.get().max(idle));
+    }
+
     /// Notes a flag.
     pub(crate) fn flag(&mut self, flag: Flags) {
         self.flags |= flag;
@@ -177,8 +187,12 @@ impl Exchange {
 
     fn finish(&mut self) {
         if !self.complete && self.flags.is_empty() {
-            self.flags |= Flags::DOWNSTREAM_TERMINATED;
-            self.details = "downstream_remote_disconnect";
+            let cut = self.connection.cut.get();
+            (self.flags, self.details) = if cut.is_empty() {
+                (Flags::DOWNSTREAM_TERMINATED, "downstream_remote_disconnect")
+            } else {
+                (cut, "connection_cut")
+            };
         }
         let duration = self.start.elapsed();
         let received = self.received + self.meter.as_ref().map_or(0, |meter| meter.bytes());
@@ -200,7 +214,7 @@ impl Exchange {
         }
     }
 
-    fn log(&self, line: &Line, duration: std::time::Duration, received: u64) {
+    fn log(&self, line: &Line, duration: Duration, received: u64) {
         let connection = &*self.connection;
         let attempt = self.picked.as_ref().map(Picked::attempt);
         let tls = connection.tls.as_ref();
@@ -238,6 +252,34 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         self.finish();
     }
+}
+
+/// Tells the log of a request whose head could not be read; the library has answered it.
+pub(crate) fn log_malformed(connection: &Connection, error: &hyper::Error) {
+    let too_large = error.is_parse_too_large();
+    let tls = connection.tls.as_ref();
+    let record = RequestRecord {
+        status: if too_large { 431 } else { 400 },
+        flags: Flags::DOWNSTREAM_PROTOCOL_ERROR,
+        grpc: false,
+        grpc_status: None,
+        mutual_tls: tls.is_some_and(|tls| tls.mutual),
+        duration: Duration::ZERO,
+        request_bytes: 0,
+        response_bytes: 0,
+    };
+    connection.core.metrics.unrouted().record(&record);
+    connection.core.log.emit(&LogEntry {
+        protocol: Some("HTTP/1.1"),
+        status: record.status,
+        flags: record.flags,
+        status_details: Some(if too_large { "request_headers_too_large" } else { "http1.codec_error" }),
+        local_address: Some(connection.local),
+        remote_address: Some(connection.remote),
+        server_name: tls.and_then(|tls| tls.server_name.as_deref()),
+        peer_spiffe_id: tls.and_then(|tls| tls.spiffe_id.as_deref()),
+        ..LogEntry::new(connection.core.wall(Instant::now()), Duration::ZERO)
+    });
 }
 
 /// The host as the client wrote it.

@@ -49,8 +49,8 @@ pub(crate) async fn forward(
     mirror::send(&rule.filters, inbound, &core);
     mirror::send(&target.filters, inbound, &core);
     let idle = limit(forward.timeouts.idle);
-    if let (Some(idle), Some(meter)) = (idle, &exchange.meter) {
-        meter.limit_idle(idle);
+    if let Some(idle) = idle {
+        exchange.allow_idle(idle);
     }
     let deadline = limit(forward.timeouts.request).map(|limit| exchange.start + limit);
     let tries = tries(forward, target, backend, inbound, exchange);

@@ -16,6 +16,8 @@ use std::cell::Cell;
 #[derive(Debug, Default)]
 pub(crate) struct HeadScan {
     state: Cell<State>,
+    /// A byte of the head has been read.
+    begun: Cell<bool>,
     /// Lengths in the head so far.
     lengths: Cell<u8>,
     chunked: Cell<bool>,
@@ -58,7 +60,10 @@ impl HeadScan {
     pub(crate) fn read(&self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             match self.state.get() {
-                State::Head => bytes = self.read_head(bytes),
+                State::Head => {
+                    self.begun.set(true);
+                    bytes = self.read_head(bytes);
+                }
                 State::Body(left) => {
                     let skip = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
                     bytes = bytes.get(skip..).unwrap_or_default();
@@ -76,6 +81,11 @@ impl HeadScan {
             self.state.set(State::Head);
             self.begin();
         }
+    }
+
+    /// Whether a head has begun and not ended.
+    pub(crate) fn within_head(&self) -> bool {
+        self.state.get() == State::Head && self.begun.get()
     }
 
     /// Whether the head of the request that has just been parsed is doubtful.
@@ -150,6 +160,7 @@ impl HeadScan {
     }
 
     fn begin(&self) {
+        self.begun.set(false);
         self.lengths.set(0);
         self.chunked.set(false);
         self.length.set(0);

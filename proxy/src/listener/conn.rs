@@ -1,0 +1,188 @@
+//! A connection from accept to its protocol: PROXY header, TLS, then HTTP or bytes.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderValue;
+use identity::{PeerVerdict, ServerTlsConfig};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tracing::debug;
+
+use super::prefixed::Prefixed;
+use super::proxy_protocol::read_header;
+use super::registry::Registry;
+use super::serve;
+use super::sniff::{Sniffed, sniff};
+use super::tls::{Handshakes, Hello, PeerCertificate, TlsChoice, TlsFacts, TlsLimits, TlsOutcome, TlsRefusal, negotiate};
+use crate::compiled::{
+    ClientAuthMode, CompiledProtocol, CompiledServer, CompiledTlsInner, CompiledTlsServer, HostTable,
+};
+use crate::http::connection::{Addresses, Connection, Tls};
+use crate::http::core::{Core, Live, Slot};
+use crate::http::forwarded::Client;
+use crate::telemetry::metrics::TlsFailure;
+
+/// What the connections of a core share.
+#[derive(Debug)]
+pub(crate) struct Tools {
+    pub(crate) core: Rc<Core>,
+    pub(crate) registry: Rc<Registry>,
+    pub(crate) handshakes: Handshakes,
+}
+
+/// Serves a connection to its end.
+pub(crate) async fn run(stream: TcpStream, peer: SocketAddr, slot: Rc<Slot>, tools: Rc<Tools>) {
+    // The one load for what holds for the connection as a whole.
+    let live = slot.live();
+    let policy = live.listener.connection.clone();
+    let Ok(local) = stream.local_addr() else { return };
+    // A small answer must not wait for the acknowledgement of the one before it.
+    if stream.set_nodelay(true).is_err() {
+        return;
+    }
+    let limit = policy.limits.header_timeout;
+    let (stream, endpoints) = match read_header(stream, peer, &policy.proxy_protocol, limit).await {
+        Ok(read) => read,
+        Err(error) => {
+            live.metrics.proxy_protocol_errors.inc();
+            debug!(%error, %peer, listener = %live.listener.name, "PROXY header refused");
+            return;
+        }
+    };
+    let addresses = endpoints.map_or(Addresses { remote: peer, local }, |endpoints| Addresses {
+        remote: endpoints.source,
+        local: endpoints.destination,
+    });
+    match &live.listener.protocol {
+        CompiledProtocol::Http(_) => http(stream, addresses, slot, tools, None, limit).await,
+        CompiledProtocol::Tls(servers) => tls(stream, addresses, servers, &live, slot.clone(), tools).await,
+        CompiledProtocol::Tcp(_) | CompiledProtocol::Udp(_) => {}
+    }
+}
+
+/// HTTP/1.1 or HTTP/2, whichever the client speaks. Until its first bytes no codec is built: a connection that
+/// is not used yet costs little (performance.md §2).
+async fn http<S>(
+    mut stream: Prefixed<S>,
+    addresses: Addresses,
+    slot: Rc<Slot>,
+    tools: Rc<Tools>,
+    tls: Option<Encrypted>,
+    limit: Duration,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let registered = tools.registry.register();
+    let Ok(Ok(Some(first))) = timeout(limit, sniff(&mut stream)).await else { return };
+    let forwarded = &slot.live().listener.connection.forwarded;
+    let (tls, certificate) = tls.map_or((None, None), |tls| (Some(tls.facts), tls.certificate));
+    let client = Client::new(addresses.remote.ip(), tls.is_some(), certificate, forwarded);
+    let connection = Rc::new(Connection::new(tools.core.clone(), slot, client, addresses, tls));
+    match first {
+        Sniffed::Http2 => serve::http2(stream, connection, &registered).await,
+        // TLS on a plaintext port is bytes that the codec refuses by 400.
+        Sniffed::Http1 | Sniffed::Tls => serve::http1(stream, connection, &registered).await,
+    }
+}
+
+/// What TLS left for HTTP.
+struct Encrypted {
+    facts: Tls,
+    certificate: Option<HeaderValue>,
+}
+
+/// What an SNI chose.
+enum Chosen {
+    Http { server: Arc<CompiledServer>, config: ServerTlsConfig, client_auth: ClientAuthMode },
+}
+
+async fn tls(
+    stream: Prefixed<TcpStream>,
+    addresses: Addresses,
+    servers: &HostTable<CompiledTlsServer>,
+    live: &Live,
+    slot: Rc<Slot>,
+    tools: Rc<Tools>,
+) {
+    let limits = &live.listener.connection.limits;
+    let negotiation = TlsLimits { timeout: limits.handshake_timeout, handshakes: &tools.handshakes };
+    live.metrics.handshaking.inc();
+    let outcome = negotiate(stream, negotiation, |hello| choose(servers, hello)).await;
+    live.metrics.handshaking.dec();
+    match outcome {
+        TlsOutcome::Terminated { stream, facts, chosen: Chosen::Http { server, config, client_auth } } => {
+            live.metrics.handshakes.inc();
+            let verdict = config.verdict(stream.get_ref().1.peer_certificates());
+            let encrypted = encrypted(facts, server, client_auth, verdict);
+            let header_timeout = limits.header_timeout;
+            http(Prefixed::new(stream), addresses, slot, tools, Some(encrypted), header_timeout).await;
+        }
+        TlsOutcome::Passthrough { .. } => {}
+        TlsOutcome::Refused(refusal) => {
+            live.metrics.tls_failure(refusal.failure);
+            debug!(error = %refusal, client = %addresses.remote, listener = %live.listener.name, "TLS refused");
+        }
+    }
+}
+
+/// The server of the most specific pattern that the SNI matches.
+fn choose(servers: &HostTable<CompiledTlsServer>, hello: &Hello) -> TlsChoice<Chosen> {
+    let name = hello.server_name.as_deref().unwrap_or_default();
+    match servers.find(name) {
+        Some(CompiledTlsServer::Terminate { config, inner: CompiledTlsInner::Http(server), client_auth }) => {
+            let chosen =
+                Chosen::Http { server: server.clone(), config: config.clone(), client_auth: *client_auth };
+            TlsChoice::Terminate { config: config.config.clone(), recheck: None, chosen }
+        }
+        Some(CompiledTlsServer::Closed { reason }) => {
+            TlsChoice::Refuse(TlsRefusal::new(TlsFailure::Closed, reason))
+        }
+        Some(_) | None => TlsChoice::Refuse(TlsRefusal::new(TlsFailure::UnknownName, "no listener for the SNI")),
+    }
+}
+
+fn encrypted(
+    facts: TlsFacts,
+    server: Arc<CompiledServer>,
+    client_auth: ClientAuthMode,
+    verdict: PeerVerdict,
+) -> Encrypted {
+    let mutual = verdict == PeerVerdict::Verified;
+    // Nothing that an unverified certificate says may be passed on.
+    let peer = facts.peer.as_deref().filter(|_| mutual);
+    Encrypted {
+        certificate: peer.and_then(element),
+        facts: Tls {
+            spiffe_id: peer.and_then(PeerCertificate::spiffe_id).map(Into::into),
+            server_name: facts.server_name,
+            server,
+            client_auth,
+            mutual,
+        },
+    }
+}
+
+/// An element of `X-Forwarded-Client-Cert`, with the keys that Istio's gateways set.
+fn element(peer: &PeerCertificate) -> Option<HeaderValue> {
+    let mut text = format!("Hash={};Subject=\"{}\"", peer.sha256, escape(&peer.subject));
+    for uri in &peer.uris {
+        text.extend([";URI=", &quote(uri)]);
+    }
+    for name in &peer.dns_names {
+        text.extend([";DNS=", &quote(name)]);
+    }
+    HeaderValue::try_from(text).ok()
+}
+
+/// Envoy: a value that holds a separator is quoted.
+fn quote(value: &str) -> String {
+    if value.contains([',', ';', '=', '"']) { format!("\"{}\"", escape(value)) } else { value.to_owned() }
+}
+
+fn escape(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"")
+}

@@ -1,0 +1,66 @@
+//! What the proxy is told once, at its start.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::telemetry::access_log::AccessLogTarget;
+use crate::telemetry::metrics::SourceLabels;
+
+/// Static settings; what changes at run time is in the [`model::Snapshot`].
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where listeners without addresses of their own listen.
+    pub bind: IpAddr,
+    /// Data workers; 0: one for each core that the process may use (cgroup quotas count).
+    pub workers: usize,
+    /// Administration, loopback by default; none: off. Port 0 takes a free one.
+    pub admin: Option<SocketAddr>,
+    /// Readiness; none: off.
+    pub health: Option<SocketAddr>,
+    /// Metrics; none: off.
+    pub metrics: Option<SocketAddr>,
+    /// Where the access log goes.
+    pub access_log: AccessLogTarget,
+    /// The proxy's own zone; empty if unknown.
+    pub zone: Arc<str>,
+    /// Who the proxy is, for Istio's metric labels.
+    pub source: SourceLabels,
+    /// After a stop is asked for, readiness fails at once and listeners stay open for this long, unless the
+    /// snapshot says otherwise (reliability-security.md §1.1).
+    pub drain_delay: Duration,
+    /// From then on connections have until this long after the stop was asked for, unless the snapshot says
+    /// otherwise.
+    pub drain_deadline: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            workers: 0,
+            admin: Some(loopback(15000)),
+            health: Some(loopback(15021)),
+            metrics: Some(loopback(15020)),
+            access_log: AccessLogTarget::Off,
+            zone: Arc::from(""),
+            source: SourceLabels::default(),
+            drain_delay: Duration::from_secs(15),
+            drain_deadline: Duration::from_secs(45),
+        }
+    }
+}
+
+impl Settings {
+    /// How many data workers there will be.
+    pub fn worker_count(&self) -> usize {
+        match self.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            workers => workers,
+        }
+    }
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
+}
