@@ -20,7 +20,6 @@ use crate::http::core::{Core, Live, Slot};
 use crate::listener::accept::accept;
 use crate::listener::bind::{Kind, Wanted};
 use crate::listener::conn::Tools;
-use crate::listener::registry::Registry;
 use crate::listener::tls::Handshakes;
 use crate::overload::{ListenerGate, Overload, Pressure};
 use crate::telemetry::access_log::AccessLog;
@@ -90,7 +89,7 @@ async fn serve(core: usize, shared: Shared, mut inbox: mpsc::UnboundedReceiver<O
         handshakes: Handshakes::default(),
     });
     spawn_local(tend(tools.clone()));
-    let mut drain = shared.drain.clone();
+    let (mut draining, mut forced) = (shared.drain.clone(), shared.drain.clone());
     let mut state =
         State { tools, drain: shared.drain, slots: HashMap::default(), accepting: HashMap::default() };
     loop {
@@ -99,8 +98,8 @@ async fn serve(core: usize, shared: Shared, mut inbox: mpsc::UnboundedReceiver<O
                 Some(order) => state.obey(order),
                 None => return,
             },
-            () = drain.draining(), if state.tools.registry.phase() < DrainPhase::Draining => state.stop_accepting(),
-            () = drain.forced(), if state.tools.registry.phase() == DrainPhase::Draining => {
+            () = draining.draining(), if state.tools.registry.phase() < DrainPhase::Draining => state.stop_accepting(),
+            () = forced.forced(), if state.tools.registry.phase() == DrainPhase::Draining => {
                 state.tools.registry.advance(DrainPhase::Forced);
             }
         }

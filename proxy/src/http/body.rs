@@ -22,7 +22,7 @@ use self::source::Replay;
 
 /// A request body. Not `Send`: it lives and dies on one core.
 #[derive(Debug, Default)]
-pub struct RequestBody(Kind);
+pub(crate) struct RequestBody(Kind);
 
 #[derive(Debug, Default)]
 enum Kind {
@@ -36,7 +36,7 @@ enum Kind {
 
 /// Why a request body ended early. Each is the downstream side's doing, never the endpoint's.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum BodyError {
+pub(crate) enum BodyError {
     /// The client went away, or its framing broke.
     #[error("the client broke off the request body")]
     Broken,
@@ -53,12 +53,12 @@ pub enum BodyError {
 
 impl RequestBody {
     /// No body.
-    pub fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         Self(Kind::Empty)
     }
 
     /// A body that is in memory.
-    pub fn full(bytes: Bytes) -> Self {
+    pub(crate) fn full(bytes: Bytes) -> Self {
         if bytes.is_empty() { Self::empty() } else { Self(Kind::Full(bytes)) }
     }
 

@@ -186,7 +186,7 @@ mod tests {
     fn each_worker_gets_a_socket_of_the_same_port() {
         let mut sockets = sockets(3);
         let change = sockets.change(&compiled(&[("a", 0)]));
-        let address = change.listeners[&"a".into()].as_ref().unwrap()[0];
+        let address = change.listeners["a"].as_ref().unwrap()[0];
         let (_, opened) = &change.opened[0];
         assert_eq!(opened.len(), 3);
         for socket in opened {
@@ -194,7 +194,7 @@ mod tests {
         }
         let again = sockets.change(&compiled(&[("a", 0)]));
         assert!(again.opened.is_empty() && again.closed.is_empty());
-        assert_eq!(again.listeners[&"a".into()], Ok(vec![address]));
+        assert_eq!(again.listeners["a"], Ok(vec![address]));
         let none = sockets.change(&compiled(&[]));
         assert_eq!(none.closed.len(), 1);
     }
@@ -203,8 +203,8 @@ mod tests {
     fn two_listeners_do_not_share_a_port() {
         let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let change = sockets(1).change(&compiled(&[("a", free), ("b", free)]));
-        assert!(change.listeners[&"a".into()].is_ok());
-        let error = change.listeners[&"b".into()].as_ref().unwrap_err();
+        assert!(change.listeners["a"].is_ok());
+        let error = change.listeners["b"].as_ref().unwrap_err();
         assert!(error.contains("in use by listener a"), "{error}");
     }
 
@@ -213,7 +213,7 @@ mod tests {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = taken.local_addr().unwrap().port();
         let change = sockets(2).change(&compiled(&[("a", port), ("b", 0)]));
-        assert!(change.listeners[&"a".into()].as_ref().unwrap_err().contains("cannot listen on"));
-        assert!(change.listeners[&"b".into()].is_ok());
+        assert!(change.listeners["a"].as_ref().unwrap_err().contains("cannot listen on"));
+        assert!(change.listeners["b"].is_ok());
     }
 }

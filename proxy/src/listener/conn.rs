@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
-use identity::{PeerVerdict, ServerTlsConfig};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -17,14 +16,12 @@ use super::proxy_protocol::read_header;
 use super::registry::Registry;
 use super::serve;
 use super::sniff::{Sniffed, sniff};
-use super::tls::{Handshakes, Hello, PeerCertificate, TlsChoice, TlsFacts, TlsLimits, TlsOutcome, TlsRefusal, negotiate};
-use crate::compiled::{
-    ClientAuthMode, CompiledProtocol, CompiledServer, CompiledTlsInner, CompiledTlsServer, HostTable,
-};
+use super::tls::{Handshakes, PeerCertificate, TlsFacts, TlsLimits, TlsOutcome, TlsTarget, accept};
+use crate::compiled::{ClientAuthMode, CompiledProtocol, CompiledServer, CompiledTlsServer, HostTable};
 use crate::http::connection::{Addresses, Connection, Tls};
 use crate::http::core::{Core, Live, Slot};
 use crate::http::forwarded::Client;
-use crate::telemetry::metrics::TlsFailure;
+use crate::telemetry::metrics::GaugeGuard;
 
 /// What the connections of a core share.
 #[derive(Debug)]
@@ -95,11 +92,6 @@ struct Encrypted {
     certificate: Option<HeaderValue>,
 }
 
-/// What an SNI chose.
-enum Chosen {
-    Http { server: Arc<CompiledServer>, config: ServerTlsConfig, client_auth: ClientAuthMode },
-}
-
 async fn tls(
     stream: Prefixed<TcpStream>,
     addresses: Addresses,
@@ -110,18 +102,19 @@ async fn tls(
 ) {
     let limits = &live.listener.connection.limits;
     let negotiation = TlsLimits { timeout: limits.handshake_timeout, handshakes: &tools.handshakes };
-    live.metrics.handshaking.inc();
-    let outcome = negotiate(stream, negotiation, |hello| choose(servers, hello)).await;
-    live.metrics.handshaking.dec();
+    let handshaking = GaugeGuard::new(&live.metrics, |metrics| &metrics.handshaking);
+    let outcome = accept(stream, servers, negotiation).await;
+    drop(handshaking);
     match outcome {
-        TlsOutcome::Terminated { stream, facts, chosen: Chosen::Http { server, config, client_auth } } => {
+        TlsOutcome::Terminated { stream, facts, chosen: TlsTarget::Http(server) } => {
             live.metrics.handshakes.inc();
-            let verdict = config.verdict(stream.get_ref().1.peer_certificates());
-            let encrypted = encrypted(facts, server, client_auth, verdict);
+            let name = facts.server_name.as_deref().unwrap_or_default();
+            let Some(client_auth) = client_auth(servers.find(name)) else { return };
+            let encrypted = encrypted(facts, server, client_auth);
             let header_timeout = limits.header_timeout;
             http(Prefixed::new(stream), addresses, slot, tools, Some(encrypted), header_timeout).await;
         }
-        TlsOutcome::Passthrough { .. } => {}
+        TlsOutcome::Terminated { chosen: TlsTarget::Tcp(_), .. } | TlsOutcome::Passthrough { .. } => {}
         TlsOutcome::Refused(refusal) => {
             live.metrics.tls_failure(refusal.failure);
             debug!(error = %refusal, client = %addresses.remote, listener = %live.listener.name, "TLS refused");
@@ -129,39 +122,25 @@ async fn tls(
     }
 }
 
-/// The server of the most specific pattern that the SNI matches.
-fn choose(servers: &HostTable<CompiledTlsServer>, hello: &Hello) -> TlsChoice<Chosen> {
-    let name = hello.server_name.as_deref().unwrap_or_default();
-    match servers.find(name) {
-        Some(CompiledTlsServer::Terminate { config, inner: CompiledTlsInner::Http(server), client_auth }) => {
-            let chosen =
-                Chosen::Http { server: server.clone(), config: config.clone(), client_auth: *client_auth };
-            TlsChoice::Terminate { config: config.config.clone(), recheck: None, chosen }
-        }
-        Some(CompiledTlsServer::Closed { reason }) => {
-            TlsChoice::Refuse(TlsRefusal::new(TlsFailure::Closed, reason))
-        }
-        Some(_) | None => TlsChoice::Refuse(TlsRefusal::new(TlsFailure::UnknownName, "no listener for the SNI")),
+/// What the server that the SNI chose asks of its clients.
+fn client_auth(server: Option<&CompiledTlsServer>) -> Option<ClientAuthMode> {
+    match server? {
+        CompiledTlsServer::Terminate { client_auth, .. } => Some(*client_auth),
+        CompiledTlsServer::Passthrough(_) | CompiledTlsServer::Closed { .. } => None,
     }
 }
 
-fn encrypted(
-    facts: TlsFacts,
-    server: Arc<CompiledServer>,
-    client_auth: ClientAuthMode,
-    verdict: PeerVerdict,
-) -> Encrypted {
-    let mutual = verdict == PeerVerdict::Verified;
+fn encrypted(facts: TlsFacts, server: Arc<CompiledServer>, client_auth: ClientAuthMode) -> Encrypted {
     // Nothing that an unverified certificate says may be passed on.
-    let peer = facts.peer.as_deref().filter(|_| mutual);
+    let peer = facts.peer.as_deref().filter(|peer| peer.verified);
     Encrypted {
         certificate: peer.and_then(element),
         facts: Tls {
+            mutual: peer.is_some(),
             spiffe_id: peer.and_then(PeerCertificate::spiffe_id).map(Into::into),
             server_name: facts.server_name,
             server,
             client_auth,
-            mutual,
         },
     }
 }
