@@ -154,7 +154,8 @@ pub struct Retry {
     /// Base of the jittered exponential back-off between tries. Default: `25ms`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backoff: Option<Duration>,
-    /// Keeps retries to a share of the requests. Default: 20 per cent, but 10 per second always.
+    /// Keeps retries to a share of the requests. Default: where a TrafficPolicy says anything about
+    /// retries, 20 per cent, but 10 per second always; otherwise no bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<RetryBudgetPolicy>,
 }

@@ -36,7 +36,7 @@ pub struct ExternalAuth {
     /// What is sent if `protocol` is `HTTP`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<ExternalAuthHttp>,
-    /// Sends the beginning of the request's body along. Default: no body.
+    /// Sends the request's body along. Default: no body.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forward_body: Option<ExternalAuthBody>,
     /// How long the server may think. Default: `1s`.
