@@ -76,7 +76,6 @@ impl Worker {
 /// What a worker keeps between orders.
 struct State {
     tools: Rc<Tools>,
-    drain: DrainWatch,
     slots: HashMap<ListenerName, Rc<Slot>, ahash::RandomState>,
     accepting: HashMap<Wanted, JoinHandle<()>, ahash::RandomState>,
 }
@@ -87,11 +86,12 @@ async fn serve(core: usize, shared: Shared, mut inbox: mpsc::UnboundedReceiver<O
         core: Rc::new(Core::new(upstreams, shared.log.core(core), shared.metrics, shared.overload)),
         registry: Rc::default(),
         handshakes: Handshakes::default(),
+        drain: shared.drain.clone(),
     });
     spawn_local(tend(tools.clone()));
     let (mut draining, mut forced) = (shared.drain.clone(), shared.drain.clone());
     let mut state =
-        State { tools, drain: shared.drain, slots: HashMap::default(), accepting: HashMap::default() };
+        State { tools, slots: HashMap::default(), accepting: HashMap::default() };
     loop {
         tokio::select! {
             order = inbox.recv() => match order {
@@ -164,7 +164,7 @@ impl State {
         match wanted.kind {
             Kind::Stream => {
                 let socket = TcpListener::from_std(StdListener::from(socket))?;
-                let task = spawn_local(accept(socket, slot, gate, self.drain.clone(), self.tools.clone()));
+                let task = spawn_local(accept(socket, slot, gate, self.tools.clone()));
                 self.accepting.insert(wanted.clone(), task);
             }
             Kind::Datagram => {}

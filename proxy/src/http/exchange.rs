@@ -140,6 +140,11 @@ impl Exchange {
         stalled.set(stalled.get().max(idle));
     }
 
+    /// Says what decided the answer.
+    pub(crate) fn explain(&mut self, details: &'static str) {
+        self.details = details;
+    }
+
     /// Notes a flag.
     pub(crate) fn flag(&mut self, flag: Flags) {
         self.flags |= flag;

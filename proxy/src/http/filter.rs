@@ -3,7 +3,7 @@
 
 mod buffer;
 mod cors;
-mod ext_auth;
+pub(crate) mod ext_auth;
 mod headers;
 pub(crate) mod mirror;
 pub(crate) mod path;

@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 use super::body::source::SharedBody;
 use super::body::{Meter, RequestBody};
 use super::door::Admitted;
+use super::filter::ext_auth::HeaderEdit;
 use super::filter::path::Matched;
 use super::hop::Hop;
 use super::respond::Dialect;
@@ -34,6 +35,8 @@ pub(crate) struct Inbound {
     pub(crate) prefix: Option<usize>,
     /// `Origin`, kept for the answer where a CORS filter wants it.
     pub(crate) origin: Option<HeaderValue>,
+    /// What an authorisation server wants on the answer.
+    pub(crate) response_edits: Vec<HeaderEdit>,
 }
 
 /// A request's body before it is sent.
@@ -66,6 +69,7 @@ impl Inbound {
             dialect,
             prefix: None,
             origin: None,
+            response_edits: Vec::new(),
         }
     }
 

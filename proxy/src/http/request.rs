@@ -165,7 +165,9 @@ async fn pass(server: &CompiledServer, inbound: &mut Inbound, exchange: &mut Exc
         Ok(outcome) => outcome,
         Err(error) => fail(&error, inbound, exchange),
     };
-    filter::response(&rule.filters, outcome.headers_mut(), inbound.origin.as_ref());
+    let headers = outcome.headers_mut();
+    filter::response(&rule.filters, headers, inbound.origin.as_ref());
+    inbound.response_edits.iter().for_each(|edit| edit.apply(headers));
     outcome
 }
 

@@ -10,19 +10,12 @@ use tokio::time::sleep;
 use tracing::{debug, warn};
 
 use super::conn::{Tools, run};
-use crate::drain::DrainWatch;
 use crate::http::core::Slot;
 use crate::overload::{ListenerGate, Pressure, ShedReason};
 use crate::telemetry::metrics::GaugeGuard;
 
 /// Accepts until the future is dropped.
-pub(crate) async fn accept(
-    socket: TcpListener,
-    slot: Rc<Slot>,
-    gate: Arc<ListenerGate>,
-    drain: DrainWatch,
-    tools: Rc<Tools>,
-) {
+pub(crate) async fn accept(socket: TcpListener, slot: Rc<Slot>, gate: Arc<ListenerGate>, tools: Rc<Tools>) {
     let overload = tools.core.overload.clone();
     loop {
         if overload.pressure() >= Pressure::StopAccept {
@@ -42,7 +35,7 @@ pub(crate) async fn accept(
             Ok(permit) => {
                 live.metrics.connections.inc();
                 let active = GaugeGuard::new(&live.metrics, |metrics| &metrics.active);
-                let (guard, slot, tools) = (drain.guard(), slot.clone(), tools.clone());
+                let (guard, slot, tools) = (tools.drain.guard(), slot.clone(), tools.clone());
                 tokio::task::spawn_local(async move {
                     run(stream, peer, slot, tools).await;
                     drop((permit, active, guard));

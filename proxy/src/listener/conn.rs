@@ -17,10 +17,12 @@ use super::registry::Registry;
 use super::serve;
 use super::sniff::{Sniffed, sniff};
 use super::tls::{Handshakes, PeerCertificate, TlsFacts, TlsLimits, TlsOutcome, TlsTarget, accept};
-use crate::compiled::{ClientAuthMode, CompiledProtocol, CompiledServer, CompiledTlsServer, HostTable};
+use crate::compiled::{ClientAuthMode, CompiledL4, CompiledProtocol, CompiledServer, CompiledTlsServer, HostTable};
+use crate::drain::DrainWatch;
 use crate::http::connection::{Addresses, Connection, Tls};
 use crate::http::core::{Core, Live, Slot};
 use crate::http::forwarded::Client;
+use crate::tcp::{self, Abort};
 use crate::telemetry::metrics::GaugeGuard;
 
 /// What the connections of a core share.
@@ -29,6 +31,7 @@ pub(crate) struct Tools {
     pub(crate) core: Rc<Core>,
     pub(crate) registry: Rc<Registry>,
     pub(crate) handshakes: Handshakes,
+    pub(crate) drain: DrainWatch,
 }
 
 /// Serves a connection to its end.
@@ -57,8 +60,39 @@ pub(crate) async fn run(stream: TcpStream, peer: SocketAddr, slot: Rc<Slot>, too
     match &live.listener.protocol {
         CompiledProtocol::Http(_) => http(stream, addresses, slot, tools, None, limit).await,
         CompiledProtocol::Tls(servers) => tls(stream, addresses, servers, &live, slot.clone(), tools).await,
-        CompiledProtocol::Tcp(_) | CompiledProtocol::Udp(_) => {}
+        CompiledProtocol::Tcp(rule) => tcp(stream, addresses, None, rule.as_ref(), &tools).await,
+        // A datagram listener has no connections.
+        CompiledProtocol::Udp(_) => {}
     }
+}
+
+/// Opaque bytes.
+async fn tcp<S>(
+    stream: S,
+    addresses: Addresses,
+    facts: Option<TlsFacts>,
+    rule: Option<&Arc<CompiledL4>>,
+    tools: &Tools,
+) where
+    S: AsyncRead + AsyncWrite + Abort + Unpin,
+{
+    let facts = facts.unwrap_or_default();
+    let peer = facts.peer.as_deref().filter(|peer| peer.verified);
+    let client = tcp::Client {
+        stream,
+        remote: addresses.remote,
+        local: addresses.local,
+        spiffe_id: peer.and_then(PeerCertificate::spiffe_id).map(Into::into),
+        server_name: facts.server_name,
+    };
+    let core = &tools.core;
+    let l4 = tcp::Tools {
+        upstreams: &core.upstreams,
+        log: &core.log,
+        metrics: &core.metrics,
+        drain: tools.drain.clone(),
+    };
+    tcp::serve(client, rule, l4).await;
 }
 
 /// HTTP/1.1 or HTTP/2, whichever the client speaks. Until its first bytes no codec is built: a connection that
@@ -114,7 +148,17 @@ async fn tls(
             let header_timeout = limits.header_timeout;
             http(Prefixed::new(stream), addresses, slot, tools, Some(encrypted), header_timeout).await;
         }
-        TlsOutcome::Terminated { chosen: TlsTarget::Tcp(_), .. } | TlsOutcome::Passthrough { .. } => {}
+        TlsOutcome::Terminated { stream, facts, chosen: TlsTarget::Tcp(rule) } => {
+            live.metrics.handshakes.inc();
+            tcp(stream, addresses, Some(facts), Some(&rule), &tools).await;
+        }
+        TlsOutcome::Passthrough { stream, server_name, chosen: TlsTarget::Tcp(rule) } => {
+            live.metrics.passthrough.inc();
+            let facts = TlsFacts { server_name, ..TlsFacts::default() };
+            tcp(stream, addresses, Some(facts), Some(&rule), &tools).await;
+        }
+        // HTTP is never spoken without ending TLS.
+        TlsOutcome::Passthrough { chosen: TlsTarget::Http(_), .. } => {}
         TlsOutcome::Refused(refusal) => {
             live.metrics.tls_failure(refusal.failure);
             debug!(error = %refusal, client = %addresses.remote, listener = %live.listener.name, "TLS refused");
