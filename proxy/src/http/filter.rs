@@ -10,9 +10,11 @@ pub(crate) mod path;
 pub(crate) mod redirect;
 mod rewrite;
 
+pub(crate) use self::cors::Sharing;
+
 use bytes::Bytes;
 use http::Response;
-use http::header::{self, HeaderMap, HeaderValue};
+use http::header::{self, HeaderMap};
 
 use super::error::Error;
 use super::exchange::Exchange;
@@ -44,9 +46,10 @@ pub(crate) async fn request(
             CompiledFilter::Rewrite(rewrite) => rewrite::apply(rewrite, inbound)?,
             CompiledFilter::Cors(cors) => {
                 if let Some(answer) = cors::preflight(cors, &inbound.parts.method, &inbound.parts.headers) {
+                    inbound.sharing = Sharing::Answered;
                     return Ok(Flow::Respond(answer));
                 }
-                inbound.origin = inbound.parts.headers.get(header::ORIGIN).cloned();
+                inbound.sharing = Sharing::with(inbound.parts.headers.get(header::ORIGIN));
             }
             // The rare and large futures are boxed, so that the common request does not carry their room.
             CompiledFilter::ExternalAuth(auth) => {
@@ -65,11 +68,11 @@ pub(crate) async fn request(
 }
 
 /// Runs what concerns answers, those of our own too.
-pub(crate) fn response(filters: &[CompiledFilter], headers: &mut HeaderMap, origin: Option<&HeaderValue>) {
+pub(crate) fn response(filters: &[CompiledFilter], headers: &mut HeaderMap, sharing: &Sharing) {
     for filter in filters {
         match filter {
             CompiledFilter::ResponseHeaders(edit) => headers::edit(headers, edit),
-            CompiledFilter::Cors(cors) => cors::decorate(cors, origin, headers),
+            CompiledFilter::Cors(cors) => cors::decorate(cors, sharing, headers),
             CompiledFilter::RequestHeaders(_)
             | CompiledFilter::Rewrite(_)
             | CompiledFilter::Mirror(_)

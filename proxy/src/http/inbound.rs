@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 use super::body::source::SharedBody;
 use super::body::{Meter, RequestBody};
 use super::door::Admitted;
+use super::filter::Sharing;
 use super::filter::ext_auth::HeaderEdit;
 use super::filter::path::Matched;
 use super::hop::Hop;
@@ -33,8 +34,8 @@ pub(crate) struct Inbound {
     pub(crate) dialect: Dialect,
     /// Bytes of the path that the rule's prefix match matched; none once the path was rewritten.
     pub(crate) prefix: Option<usize>,
-    /// `Origin`, kept for the answer where a CORS filter wants it.
-    pub(crate) origin: Option<HeaderValue>,
+    /// Who asks to share the answer, where a CORS filter wants to know.
+    pub(crate) sharing: Sharing,
     /// What an authorisation server wants on the answer.
     pub(crate) response_edits: Vec<HeaderEdit>,
 }
@@ -68,7 +69,7 @@ impl Inbound {
             hop: Hop::default(),
             dialect,
             prefix: None,
-            origin: None,
+            sharing: Sharing::default(),
             response_edits: Vec::new(),
         }
     }

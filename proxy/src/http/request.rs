@@ -166,7 +166,7 @@ async fn pass(server: &CompiledServer, inbound: &mut Inbound, exchange: &mut Exc
         Err(error) => fail(&error, inbound, exchange),
     };
     let headers = outcome.headers_mut();
-    filter::response(&rule.filters, headers, inbound.origin.as_ref());
+    filter::response(&rule.filters, headers, &inbound.sharing);
     inbound.response_edits.iter().for_each(|edit| edit.apply(headers));
     outcome
 }

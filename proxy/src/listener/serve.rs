@@ -164,6 +164,7 @@ impl<'c> Watch<'c> {
     fn new(connection: &'c Connection, registered: &'c Registered, limits: &ListenerLimits) -> Self {
         let now = Instant::now();
         let head_deadline = now + limits.header_timeout;
+        let first = head_deadline.min(now + look(limits.idle_timeout, STALLED));
         Self {
             connection,
             registered,
@@ -174,7 +175,7 @@ impl<'c> Watch<'c> {
             head_deadline: Some(head_deadline),
             moved: connection.moved.get(),
             quiet_since: now,
-            timer: Box::pin(sleep_until(head_deadline)),
+            timer: Box::pin(sleep_until(first)),
         }
     }
 
@@ -246,12 +247,11 @@ impl<'c> Watch<'c> {
         }
         let busy = self.connection.in_flight.get() > 0;
         let busy_limit = self.connection.stalled.get().max(STALLED);
-        let idle_limit = if self.idle_timeout.is_zero() { Duration::MAX } else { self.idle_timeout };
+        let idle_limit = self.idle_timeout;
         let quiet = now - self.quiet_since;
-        // Half of a limit, so that a connection is at most half of it late.
-        let look = (busy_limit.min(idle_limit) / 2).max(MIN_LOOK);
+        let look = now + look(idle_limit, busy_limit);
         let next = [self.head_deadline, self.old_at].into_iter().flatten().filter(|at| *at > now).min();
-        self.timer.as_mut().reset(next.map_or(now + look, |next| next.min(now + look)));
+        self.timer.as_mut().reset(next.map_or(look, |next| next.min(look)));
         if self.head_deadline.is_some_and(|deadline| deadline <= now) {
             debug!(client = %self.connection.remote, "Request head did not arrive in time");
             return Expired::Slow;
@@ -260,7 +260,7 @@ impl<'c> Watch<'c> {
             self.connection.cut.set(Flags::IDLE_TIMEOUT);
             return Expired::Slow;
         }
-        if !busy && quiet >= idle_limit { Expired::Idle } else { Expired::Nothing }
+        if !busy && !idle_limit.is_zero() && quiet >= idle_limit { Expired::Idle } else { Expired::Nothing }
     }
 }
 
@@ -272,6 +272,12 @@ enum Expired {
     Idle,
     /// A head or a request under way is too slow: the connection is cut.
     Slow,
+}
+
+/// When to look again: half of a limit, so that a connection is at most half of it late.
+fn look(idle: Duration, busy: Duration) -> Duration {
+    let shortest = if idle.is_zero() { busy } else { idle.min(busy) };
+    (shortest / 2).max(MIN_LOOK)
 }
 
 /// The timer does not fire more often than this, whatever the limits.

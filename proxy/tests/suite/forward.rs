@@ -7,7 +7,7 @@ use crate::support::*;
 
 #[tokio::test]
 async fn a_request_goes_there_and_its_answer_comes_back() {
-    let backend = Backend::named("hello").await;
+    let backend = Server::named("hello").await;
     let gateway = Gateway::start(Plan::to(&backend)).await;
     let answer = gateway.get("/path?query=1").await;
     assert_eq!((answer.status, answer.text()), (200, "hello"));
@@ -24,7 +24,7 @@ async fn a_request_goes_there_and_its_answer_comes_back() {
 
 #[tokio::test]
 async fn http2_with_prior_knowledge_is_served_on_the_same_port() {
-    let backend = Backend::named("hello").await;
+    let backend = Server::named("hello").await;
     let gateway = Gateway::start(Plan::to(&backend)).await;
     let request = Request::post("http://a.example/p").body(Bytes::from_static(b"body")).unwrap();
     let answer = gateway.send2(request).await;
@@ -36,7 +36,7 @@ async fn http2_with_prior_knowledge_is_served_on_the_same_port() {
 
 #[tokio::test]
 async fn connections_to_endpoints_are_used_again() {
-    let backend = Backend::named("hello").await;
+    let backend = Server::named("hello").await;
     let gateway = Gateway::start(Plan::to(&backend)).await;
     for _ in 0..5 {
         assert_eq!(gateway.get("/").await.status, 200);
@@ -46,7 +46,7 @@ async fn connections_to_endpoints_are_used_again() {
 
 #[tokio::test]
 async fn no_route_is_not_found() {
-    let backend = Backend::named("hello").await;
+    let backend = Server::named("hello").await;
     let plan = Plan::new().backend("b", &[backend.address]).prefix("/a", vec![], forward("b"));
     let gateway = Gateway::start(plan).await;
     assert_eq!(gateway.get("/a").await.status, 200);

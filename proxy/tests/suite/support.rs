@@ -137,14 +137,14 @@ impl Seen {
 }
 
 /// A backend: answers as it is told, and remembers what it saw.
-pub struct Backend {
+pub struct Server {
     pub address: SocketAddr,
     pub seen: Arc<Mutex<Vec<Seen>>>,
     pub connections: Arc<Mutex<usize>>,
     task: tokio::task::JoinHandle<()>,
 }
 
-impl Backend {
+impl Server {
     /// Answers 200 with its name.
     pub async fn named(name: &'static str) -> Self {
         Self::start(move |_| async move { Response::new(Full::from(name)) }).await
@@ -223,7 +223,7 @@ impl Backend {
     }
 }
 
-impl Drop for Backend {
+impl Drop for Server {
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -255,7 +255,7 @@ impl Plan {
     }
 
     /// One backend `b` for everything.
-    pub fn to(backend: &Backend) -> Self {
+    pub fn to(backend: &Server) -> Self {
         Self::new().backend("b", &[backend.address]).rule(forward("b"))
     }
 

@@ -7,6 +7,24 @@ use http::{Method, Response, StatusCode};
 
 use crate::compiled::{CompiledCors, CorsList};
 
+/// Who asks to share an answer.
+#[derive(Debug, Default)]
+pub(crate) enum Sharing {
+    /// Nobody.
+    #[default]
+    Unasked,
+    /// This origin.
+    With(HeaderValue),
+    /// A preflight asked, and has its answer.
+    Answered,
+}
+
+impl Sharing {
+    pub(super) fn with(origin: Option<&HeaderValue>) -> Self {
+        origin.cloned().map_or(Self::Unasked, Self::With)
+    }
+}
+
 /// The answer to a preflight; none if the request is not one.
 ///
 /// An origin that may not ask gets the same answer without the headers that would let it: the browser refuses.
@@ -33,7 +51,10 @@ pub(super) fn preflight(cors: &CompiledCors, method: &Method, headers: &HeaderMa
 }
 
 /// Says on an answer who may read it. What the endpoint said of it gives way: the route decides.
-pub(super) fn decorate(cors: &CompiledCors, origin: Option<&HeaderValue>, answer: &mut HeaderMap) {
+pub(super) fn decorate(cors: &CompiledCors, sharing: &Sharing, answer: &mut HeaderMap) {
+    if matches!(sharing, Sharing::Answered) {
+        return;
+    }
     for name in [
         header::ACCESS_CONTROL_ALLOW_ORIGIN,
         header::ACCESS_CONTROL_ALLOW_CREDENTIALS,
@@ -44,7 +65,7 @@ pub(super) fn decorate(cors: &CompiledCors, origin: Option<&HeaderValue>, answer
     if !cors.origins.any || cors.allow_credentials {
         vary(answer, "Origin");
     }
-    let Some(origin) = origin else { return };
+    let Sharing::With(origin) = sharing else { return };
     if allow_origin(cors, origin, answer) {
         list(answer, header::ACCESS_CONTROL_EXPOSE_HEADERS, &cors.expose_headers, cors.allow_credentials, None);
     }
