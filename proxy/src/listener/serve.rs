@@ -164,13 +164,15 @@ impl<'c> Watch<'c> {
     fn new(connection: &'c Connection, registered: &'c Registered, limits: &ListenerLimits) -> Self {
         let now = Instant::now();
         let head_deadline = now + limits.header_timeout;
-        let first = head_deadline.min(now + look(limits.idle_timeout, STALLED));
+        let old_at = (!limits.max_age.is_zero()).then(|| now + limits.max_age);
+        let look = now + look(limits.idle_timeout, STALLED);
+        let first = old_at.map_or(look, |at| at.min(look)).min(head_deadline);
         Self {
             connection,
             registered,
             header_timeout: limits.header_timeout,
             idle_timeout: limits.idle_timeout,
-            old_at: (!limits.max_age.is_zero()).then(|| now + limits.max_age),
+            old_at,
             ending: false,
             head_deadline: Some(head_deadline),
             moved: connection.moved.get(),
