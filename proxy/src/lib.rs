@@ -3,6 +3,7 @@
 pub mod app;
 pub mod compiled;
 pub mod drain;
+pub mod explain;
 pub mod http;
 pub mod listener;
 pub mod overload;

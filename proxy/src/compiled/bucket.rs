@@ -35,7 +35,6 @@ enum KeyedBy {
 /// The match of lowest order so far.
 #[derive(Debug, Default)]
 pub(super) struct Best<'t> {
-    order: Option<u32>,
     pub(super) routed: Option<Routed<'t>>,
 }
 
@@ -73,11 +72,11 @@ impl Bucket {
     /// Improves `best` by the first entry of the bucket that matches.
     pub(super) fn first<'t>(&self, entries: &'t [Entry], facts: &Facts<'_>, best: &mut Best<'t>) {
         for order in &self.scan {
-            if best.order.is_some_and(|best| best <= *order) {
+            if best.routed.is_some_and(|best| best.order <= *order) {
                 break;
             }
-            if let Some(routed) = entries.get(*order as usize).and_then(|entry| entry.route(facts)) {
-                *best = Best { order: Some(*order), routed: Some(routed) };
+            if let Some(routed) = entries.get(*order as usize).and_then(|entry| entry.route(*order, facts)) {
+                best.routed = Some(routed);
                 break;
             }
         }

@@ -141,3 +141,6 @@ impl<'a> Build<'a> {
         self.replaced.is_empty() || names.all(|name| !self.replaced.contains(name))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -32,9 +32,9 @@ impl HostRoutes {
         Self { entries, index }
     }
 
-    pub(super) fn route<'t>(&'t self, facts: &Facts<'_>) -> Option<Routed<'t>> {
+    pub(crate) fn route<'t>(&'t self, facts: &Facts<'_>) -> Option<Routed<'t>> {
         match &self.index {
-            None => self.entries.iter().find_map(|entry| entry.route(facts)),
+            None => self.entries.iter().zip(0..).find_map(|(entry, order)| entry.route(order, facts)),
             Some(index) => index.first(&self.entries, facts),
         }
     }
@@ -45,8 +45,8 @@ impl HostRoutes {
 }
 
 impl Entry {
-    pub(super) fn route<'t>(&'t self, facts: &Facts<'_>) -> Option<Routed<'t>> {
+    pub(super) fn route<'t>(&'t self, order: u32, facts: &Facts<'_>) -> Option<Routed<'t>> {
         let prefix = self.when.check(facts).ok()?;
-        Some(Routed { rule: &self.rule, prefix, parameters: self.when.parameters })
+        Some(Routed { rule: &self.rule, prefix, parameters: self.when.parameters, order })
     }
 }

@@ -46,6 +46,8 @@ pub struct Routed<'t> {
     pub prefix: Option<usize>,
     /// Whether the match itself names path parameters (`;`), and so expects them.
     pub parameters: bool,
+    /// The place of the match among those of its host pattern.
+    pub(crate) order: u32,
 }
 
 impl CompiledTable {

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use http::StatusCode;
+
 use crate::compiled::{
     CompiledListener, CompiledProtocol, CompiledServer, CompiledTlsInner, CompiledTlsServer,
 };
@@ -23,6 +25,17 @@ pub enum RouteRefusal {
     /// A route matches, but does not expect the `;` in the path, which backends read in different ways: 400.
     #[error("the path holds parameters (;) and the route names none")]
     Parameters,
+}
+
+impl RouteRefusal {
+    /// What the client is answered.
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::NoServer | Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
+            Self::Parameters => StatusCode::BAD_REQUEST,
+        }
+    }
 }
 
 /// The server that a request belongs to: by its host on a plaintext port, by the connection's SNI under TLS.
