@@ -50,10 +50,10 @@ fn main() {
 }
 
 fn measure(table: &CompiledTable, asked: &[Asked]) -> f64 {
-    let rounds = 2_000_000 / asked.len();
+    let rounds = (200_000 / asked.len()).max(1);
     let mut best = f64::MAX;
-    for _ in 0..5 {
-        let start = Instant::now();
+    for _ in 0..4 {
+        let start = on_cpu();
         for _ in 0..rounds {
             for request in asked {
                 let facts = Facts {
@@ -66,19 +66,25 @@ fn measure(table: &CompiledTable, asked: &[Asked]) -> f64 {
                 assert!(black_box(table.route(black_box(&facts))).is_some());
             }
         }
-        best = best.min(start.elapsed().as_nanos() as f64 / (rounds * asked.len()) as f64);
+        best = best.min((on_cpu() - start) as f64 / (rounds * asked.len()) as f64);
     }
     best
 }
 
+/// Nanoseconds that this thread was on a core: whatever else the machine does is left out.
+fn on_cpu() -> u64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    text.split(' ').next().unwrap().parse().unwrap()
+}
+
 fn canonical() -> f64 {
-    let start = Instant::now();
-    let rounds = 1_000_000;
+    let start = on_cpu();
+    let rounds = 200_000;
     for _ in 0..rounds {
         assert!(canonical_host(black_box("shop.example.com:8443")).is_ok());
         assert!(canonical_path(black_box("/api/v1/orders/12345/items")).is_ok());
     }
-    start.elapsed().as_nanos() as f64 / f64::from(rounds)
+    (on_cpu() - start) as f64 / f64::from(rounds)
 }
 
 fn build(table: RouteTable, previous: Option<&Compiled>) -> (Compiled, Duration) {

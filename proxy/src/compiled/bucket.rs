@@ -11,10 +11,18 @@ use super::query;
 use super::routes::Entry;
 use super::table::{Facts, Routed};
 
-/// Entries by order, first the ones that have to be scanned.
+/// Entries by order. Small where it is one entry or none, as it is mostly: tables of many routes have many.
 #[derive(Debug, Default)]
-pub(super) struct Bucket {
-    /// Ascending.
+pub(super) enum Bucket {
+    #[default]
+    Empty,
+    One(u32),
+    Many(Box<Many>),
+}
+
+#[derive(Debug)]
+pub(super) struct Many {
+    /// Ascending; looked through one by one.
     scan: Box<[u32]>,
     keyed: Box<[Keyed]>,
 }
@@ -66,12 +74,21 @@ impl Bucket {
             used.pop();
             keyed.push(Keyed { by, values });
         }
-        Self { scan: scan.into(), keyed: keyed.into() }
+        match (scan.as_slice(), keyed.is_empty()) {
+            ([], true) => Self::Empty,
+            ([order], true) => Self::One(*order),
+            _ => Self::Many(Box::new(Many { scan: scan.into(), keyed: keyed.into() })),
+        }
     }
 
     /// Improves `best` by the first entry of the bucket that matches.
     pub(super) fn first<'t>(&self, entries: &'t [Entry], facts: &Facts<'_>, best: &mut Best<'t>) {
-        for order in &self.scan {
+        let (scan, keyed): (&[u32], &[Keyed]) = match self {
+            Self::Empty => return,
+            Self::One(order) => (std::slice::from_ref(order), &[]),
+            Self::Many(many) => (&many.scan, &many.keyed),
+        };
+        for order in scan {
             if best.routed.is_some_and(|best| best.order <= *order) {
                 break;
             }
@@ -80,7 +97,7 @@ impl Bucket {
                 break;
             }
         }
-        for keyed in &self.keyed {
+        for keyed in keyed {
             if let Some(bucket) = keyed.lookup(facts) {
                 bucket.first(entries, facts, best);
             }

@@ -29,7 +29,7 @@ pub enum CompiledPath {
     /// The whole path.
     Exact(Arc<str>),
     /// By path segment, without a trailing slash; empty for `/`.
-    Segment(Box<str>),
+    Segment(Arc<str>),
     /// By string.
     String(Arc<str>),
     /// The whole path.

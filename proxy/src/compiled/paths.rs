@@ -2,8 +2,11 @@
 //! Performance-critical path.
 //!
 //! Every entry has a key, a text that its paths begin with: an exact path, a prefix, the literal head of a
-//! regular expression, or nothing. Keys are sorted and each knows the longest other key that it begins with. The
-//! keys that a path begins with are then one binary search and a walk upwards away, longest first.
+//! regular expression, or nothing. A path is cut at each length that any key of its kind has (for prefixes by
+//! segment: only where a segment ends), and each cut is one hash lookup. Few lengths occur, however many keys.
+
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use regex_syntax::hir::{Hir, HirKind};
 
@@ -14,117 +17,136 @@ use super::table::{Facts, Routed};
 
 #[derive(Debug)]
 pub(super) struct PathIndex {
-    /// The texts of all keys, one after the other, for the sake of the cache.
-    text: Box<str>,
-    /// In the order of their texts.
-    keys: Box<[Key]>,
+    keys: HashMap<Arc<str>, Key, ahash::RandomState>,
+    segment_lengths: Lengths,
+    /// Of heads and of prefixes by string, longest first.
+    head_lengths: Box<[usize]>,
+    /// Entries that any path may match.
+    any: Bucket,
 }
 
-#[derive(Debug)]
+/// Entries of one key text.
+#[derive(Debug, Default)]
 struct Key {
-    start: u32,
-    end: u32,
-    /// Index of the longest other key that this one begins with.
-    parent: Option<u32>,
-    /// Entries whose whole path is this text.
     exact: Bucket,
-    /// Entries whose paths begin with this text.
-    below: Bucket,
+    segment: Bucket,
+    head: Bucket,
+}
+
+/// What the key of an entry says of its paths.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+enum Kind {
+    /// They are it.
+    Exact,
+    /// They are it or begin with it and a slash.
+    Segment,
+    /// They begin with it.
+    Head,
 }
 
 impl PathIndex {
     pub(super) fn new(entries: &[Entry]) -> Self {
-        let mut sorted: Vec<(String, bool, u32)> = entries
-            .iter()
-            .zip(0_u32..)
-            .map(|(entry, order)| {
-                let (text, exact) = key(&entry.when.path);
-                (text, exact, order)
-            })
-            .collect();
-        sorted.sort();
-        let mut text = String::new();
-        let mut keys: Vec<Key> = Vec::new();
-        // The keys that the current one begins with, longest last.
-        let mut above: Vec<(String, u32)> = Vec::new();
-        for group in sorted.chunk_by(|(a, ..), (b, ..)| a == b) {
-            let Some((key, ..)) = group.first() else { continue };
-            while above.last().is_some_and(|(prefix, _)| !key.starts_with(prefix.as_str())) {
-                above.pop();
-            }
-            let orders = |wanted: bool| {
-                group.iter().filter(move |(_, exact, _)| *exact == wanted).map(|(.., order)| *order)
-            };
-            let start = offset(text.len());
-            text.push_str(key);
-            let parent = above.last().map(|(_, index)| *index);
-            above.push((key.clone(), offset(keys.len())));
-            keys.push(Key {
-                start,
-                end: offset(text.len()),
-                parent,
-                exact: Bucket::new(entries, orders(true).collect()),
-                below: Bucket::new(entries, orders(false).collect()),
-            });
+        let mut orders: HashMap<(Arc<str>, Kind), Vec<u32>> = HashMap::new();
+        for (entry, order) in entries.iter().zip(0..) {
+            orders.entry(key(&entry.when.path)).or_default().push(order);
         }
-        Self { text: text.into(), keys: keys.into() }
+        let any = orders.remove(&("".into(), Kind::Head)).unwrap_or_default();
+        let mut index = Self {
+            keys: HashMap::with_capacity_and_hasher(orders.len(), ahash::RandomState::default()),
+            segment_lengths: Lengths::default(),
+            head_lengths: Box::default(),
+            any: Bucket::new(entries, any),
+        };
+        let mut head_lengths = Vec::new();
+        for ((text, kind), orders) in orders {
+            let length = text.len();
+            let key = index.keys.entry(text).or_default();
+            let bucket = match kind {
+                Kind::Exact => &mut key.exact,
+                Kind::Segment => {
+                    index.segment_lengths.insert(length);
+                    &mut key.segment
+                }
+                Kind::Head => {
+                    head_lengths.push(length);
+                    &mut key.head
+                }
+            };
+            *bucket = Bucket::new(entries, orders);
+        }
+        head_lengths.sort_unstable_by(|a, b| b.cmp(a));
+        head_lengths.dedup();
+        index.head_lengths = head_lengths.into();
+        index
     }
 
     /// The first entry in the order of the IR that matches.
     pub(super) fn first<'t>(&self, entries: &'t [Entry], facts: &Facts<'_>) -> Option<Routed<'t>> {
-        let path = facts.path.as_bytes();
         let mut best = Best::default();
-        let mut next = self.longest(path);
-        while let Some(key) = next {
-            if key.len() == path.len() {
-                key.exact.first(entries, facts, &mut best);
-            }
-            key.below.first(entries, facts, &mut best);
-            next = self.parent(key);
+        let path = facts.path;
+        if let Some(key) = self.keys.get(path) {
+            key.exact.first(entries, facts, &mut best);
+            key.segment.first(entries, facts, &mut best);
         }
+        self.segments(path, |key| key.segment.first(entries, facts, &mut best));
+        for length in &self.head_lengths {
+            if let Some(key) = path.get(..*length).and_then(|head| self.keys.get(head)) {
+                key.head.first(entries, facts, &mut best);
+            }
+        }
+        self.any.first(entries, facts, &mut best);
         best.routed
     }
 
-    /// The longest key that `path` begins with.
-    fn longest(&self, path: &[u8]) -> Option<&Key> {
-        let after = self.keys.partition_point(|key| self.text(key) <= path);
-        // What `path` begins with sorts before it, and whatever sorts in between begins with it as well: so the
-        // last key before `path` is it, or begins with it.
-        let mut key = self.keys.get(after.checked_sub(1)?)?;
-        let common = self.text(key).iter().zip(path).take_while(|(a, b)| a == b).count();
-        while key.len() > common {
-            key = self.parent(key)?;
+    /// Calls `visit` with the keys that `path` is below of, longest first.
+    fn segments(&self, path: &str, mut visit: impl FnMut(&Key)) {
+        let longest = self.segment_lengths.end();
+        // The slash after a key of the greatest length is the last one that matters.
+        let within = path.get(..=longest).unwrap_or(path);
+        for (length, _) in within.rmatch_indices('/') {
+            if self.segment_lengths.contains(length)
+                && let Some(key) = path.get(..length).and_then(|head| self.keys.get(head))
+            {
+                visit(key);
+            }
         }
-        Some(key)
-    }
-
-    fn text(&self, key: &Key) -> &[u8] {
-        self.text.as_bytes().get(key.start as usize..key.end as usize).unwrap_or_default()
-    }
-
-    fn parent(&self, key: &Key) -> Option<&Key> {
-        self.keys.get(key.parent? as usize)
     }
 }
 
-impl Key {
-    fn len(&self) -> usize {
-        (self.end - self.start) as usize
+/// A set of key lengths.
+#[derive(Debug, Default)]
+struct Lengths(Vec<u64>);
+
+impl Lengths {
+    fn insert(&mut self, length: usize) {
+        let word = length / 64;
+        if self.0.len() <= word {
+            self.0.resize(word + 1, 0);
+        }
+        if let Some(word) = self.0.get_mut(word) {
+            *word |= 1 << (length % 64);
+        }
+    }
+
+    fn contains(&self, length: usize) -> bool {
+        self.0.get(length / 64).is_some_and(|word| word >> (length % 64) & 1 == 1)
+    }
+
+    /// No length in the set is greater.
+    fn end(&self) -> usize {
+        self.0.len() * 64
     }
 }
 
-fn offset(value: usize) -> u32 {
-    u32::try_from(value).expect("a snapshot of 4 GiB of paths does not fit a message")
-}
-
-/// What all paths of an entry begin with, and whether that is the whole path.
-fn key(path: &CompiledPath) -> (String, bool) {
+fn key(path: &CompiledPath) -> (Arc<str>, Kind) {
     match path {
-        CompiledPath::Any => (String::new(), false),
-        CompiledPath::Exact(whole) => (whole.to_string(), true),
-        CompiledPath::Segment(prefix) => (prefix.to_string(), false),
-        CompiledPath::String(prefix) => (prefix.to_string(), false),
-        CompiledPath::Regex(regex) => (literal_head(regex.as_str()), false),
+        CompiledPath::Any => ("".into(), Kind::Head),
+        CompiledPath::Exact(whole) => (whole.clone(), Kind::Exact),
+        // The prefix `/`: every path.
+        CompiledPath::Segment(prefix) if prefix.is_empty() => ("".into(), Kind::Head),
+        CompiledPath::Segment(prefix) => (prefix.clone(), Kind::Segment),
+        CompiledPath::String(prefix) => (prefix.clone(), Kind::Head),
+        CompiledPath::Regex(regex) => (literal_head(regex.as_str()).into(), Kind::Head),
     }
 }
 

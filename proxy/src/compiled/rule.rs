@@ -29,7 +29,10 @@ pub struct CompiledRule {
 
 /// What to do with a request.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "nearly all rules forward, and a box would cost them a cache miss")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all rules forward, and a box would cost them a cache miss"
+)]
 pub enum CompiledAction {
     /// Send it to a backend.
     Forward(CompiledForward),
