@@ -7,12 +7,14 @@ pub(crate) mod traffic;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use api::gateway_api::{ObjectMeta, Time};
+use api::core::Service;
+use api::gateway_api::{BackendTlsPolicy, ObjectMeta, Time, XBackend, XBackendTrafficPolicy};
 use api::own::{BackendPolicy, TrafficPolicy};
 use api::{Object, ObjectKey};
 
 use crate::context::Context;
 use crate::index::Index;
+use crate::problem::Problem;
 use crate::status::Verdict;
 
 pub(crate) use targets::{Level, Levels, Picked, Targets};
@@ -40,9 +42,55 @@ impl<'a> Policies<'a> {
     }
 }
 
+/// Says of policies for backends which of their targets are not there. Their status has a place only for Gateways
+/// that lead to a target.
+fn warn_of_missing_targets(context: &mut Context<'_>) {
+    let index = context.index;
+    for policy in index.all::<BackendTlsPolicy>() {
+        for (position, target) in policy.spec.target_refs.iter().enumerate() {
+            let target = ObjectKey::new(&*target.group, &*target.kind, policy.namespace(), &*target.name);
+            warn_of_missing_target(
+                context,
+                &policy.key(),
+                position,
+                target,
+                &[(Service::GROUP, Service::KIND)],
+            );
+        }
+    }
+    for policy in index.all::<XBackendTrafficPolicy>() {
+        for (position, target) in policy.spec.target_refs.iter().enumerate() {
+            let target = ObjectKey::new(&*target.group, &*target.kind, policy.namespace(), &*target.name);
+            let kinds = [(Service::GROUP, Service::KIND), (XBackend::GROUP, XBackend::KIND)];
+            warn_of_missing_target(context, &policy.key(), position, target, &kinds);
+        }
+    }
+}
+
+fn warn_of_missing_target(
+    context: &mut Context<'_>,
+    policy: &ObjectKey,
+    position: usize,
+    target: ObjectKey,
+    kinds: &[(&str, &str)],
+) {
+    let field = format!("spec.targetRefs[{position}]");
+    if !kinds.contains(&(&target.group, &target.kind)) {
+        let message = format!("a {} does nothing for kind {}", policy.kind, target.kind);
+        let known: Vec<_> = kinds.iter().map(|(_, kind)| *kind).collect();
+        let problem =
+            Problem::error(policy, field, ("", ""), message, format!("target a {}", known.join(" or ")));
+        context.problems.push(problem);
+    } else if !context.index.inputs().objects.contains_key(&target) {
+        let message = format!("{target} does not exist");
+        context.problems.push(Problem::warning(policy, field, message, "create it or name another"));
+    }
+}
+
 /// Notes what TrafficPolicies and BackendPolicies say about the objects that they name. After all routes are
 /// compiled: only then is it known whether their references lead anywhere.
-pub fn report(context: &mut Context<'_>) {
+pub(crate) fn report(context: &mut Context<'_>) {
+    warn_of_missing_targets(context);
     let index = context.index;
     for policy in index.all::<TrafficPolicy>() {
         let invalid = context.policies.parts.get(&policy.key()).map(|parts| parts.verdict.clone());

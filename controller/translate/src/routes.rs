@@ -145,8 +145,8 @@ pub enum ClientCertificate {
 /// What a route becomes on one listener.
 #[derive(Clone, Debug, Default)]
 pub struct RouteOutcome {
-    /// The route's own host patterns that have something in common with the listener's hostname; the listener's
-    /// hostname if the route names none.
+    /// The route's own host patterns that have something in common with the listener's hostname; any host if the
+    /// route names none.
     pub hostnames: Vec<HostPattern>,
     /// HTTP and gRPC rules.
     pub rules: Vec<Rule>,
@@ -202,7 +202,7 @@ pub fn compile(route: RouteObject<'_>, scope: &Scope<'_>, context: &mut Context<
 /// (GatewayRouteHostnameIntersectionPrecedence).
 fn hostnames(route: RouteObject<'_>, scope: &Scope<'_>, site: &mut Site<'_, '_>) -> Vec<HostPattern> {
     if route.hostnames().is_empty() {
-        return vec![scope.host.clone()];
+        return vec![HostPattern::Any];
     }
     let mut patterns = Vec::new();
     for (index, text) in route.hostnames().iter().enumerate() {

@@ -23,7 +23,6 @@ use super::error::Error;
 use super::exchange::{Exchange, X_REQUEST_ID};
 use super::filter::{self, Flow};
 use super::inbound::Inbound;
-use super::route::{self, RouteRefusal};
 use super::upgrade::Tunnel;
 use super::{door, forward, hop, request_id, respond};
 use crate::compiled::{
@@ -152,14 +151,13 @@ async fn pass(server: &CompiledServer, inbound: &mut Inbound, exchange: &mut Exc
         Ok(Flow::Respond(response)) => return Outcome::Local(response),
         Err(error) => return fail(&error, inbound, exchange),
     }
-    let (rule, prefix) = match route::route(server, &inbound.facts(), inbound.admitted.parameters) {
-        Ok(routed) => (routed.rule, routed.prefix),
-        Err(RouteRefusal::Parameters) => {
+    let routed = server.routes.route(&inbound.facts());
+    let (rule, prefix) = match routed {
+        Some(routed) if inbound.admitted.parameters && !routed.parameters => {
             return fail(&Error::Malformed("the path has parameters"), inbound, exchange);
         }
-        Err(RouteRefusal::NoRoute | RouteRefusal::NoServer | RouteRefusal::Misdirected) => {
-            return fail(&Error::NoRoute, inbound, exchange);
-        }
+        Some(routed) => (routed.rule, routed.prefix),
+        None => return fail(&Error::NoRoute, inbound, exchange),
     };
     inbound.prefix = prefix;
     exchange.note_route(rule, None);

@@ -37,7 +37,8 @@ pub(super) fn resolve(
         vec![condition(&backend.metadata, "Accepted", &checked.verdict, yes)]
     });
     let (Some(port), Some(place)) = (backend.spec.port.number.filter(|port| *port > 0), checked.place) else {
-        let message = format_args!("{key} names no place that traffic could be sent to");
+        let (_, reason) = checked.verdict.failure().unwrap_or_default();
+        let message = format_args!("{key} cannot be used: {reason}");
         return Err(Fault::new(Reason::BackendNotFound, format!("{field}.name"), message));
     };
     let policies = own_policy::of(context, key, "");

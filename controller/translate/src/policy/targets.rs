@@ -105,10 +105,18 @@ impl<'a, P: Policy> Targets<'a, P> {
 
     /// The policies of these levels, which go from wide to narrow.
     pub(crate) fn at(&self, levels: impl IntoIterator<Item = Level>) -> Levels<'a, P> {
+        if self.by_level.is_empty() {
+            return Levels(Vec::new());
+        }
         let policies = levels.into_iter().enumerate().flat_map(|(width, level)| {
             self.by_level.get(&level).into_iter().flatten().map(move |policy| (width, *policy))
         });
         Levels(policies.collect())
+    }
+
+    /// Whether there are no policies at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_level.is_empty()
     }
 
     /// What a policy says about each object that it names.
@@ -169,6 +177,11 @@ pub(crate) struct Picked<'a, P, T> {
 }
 
 impl<'a, P: Policy> Levels<'a, P> {
+    /// Whether there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// All of them, from wide to narrow.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &'a P> {
         self.0.iter().map(|(_, policy)| *policy)

@@ -44,6 +44,9 @@ impl Parts {
 /// The policies that act on a rule, from wide to narrow: Gateway, ListenerSet, listener, route, rule.
 fn levels<'a>(context: &Context<'a>, site: &Site<'_, '_>, rule: Option<&str>) -> Levels<'a, TrafficPolicy> {
     let scope = site.scope;
+    if context.policies.traffic.is_empty() {
+        return context.policies.traffic.at([]);
+    }
     let gateway = scope.gateway.key();
     let mut levels = Level::whole(&gateway).to_vec();
     if *scope.owner != gateway {
@@ -62,8 +65,11 @@ pub(crate) fn apply(rule: &mut Rule, own: &Own, site: &mut Site<'_, '_>) {
     if let Action::Forward(forward) = &mut rule.action {
         resilience::apply(&levels, forward, own, &mut rule.set_by);
     }
-    apply_buffer(&levels, rule);
+    if levels.is_empty() {
+        return;
+    }
     apply_authentication(&levels, rule, site);
+    apply_buffer(&levels, rule);
     apply_cors(&levels, rule, site);
     for response in [false, true] {
         edits::apply(&levels, rule, response, |policy| parts(site, policy));
@@ -74,11 +80,13 @@ fn parts(site: &Site<'_, '_>, policy: &TrafficPolicy) -> Option<Arc<Parts>> {
     site.context.policies.parts.get(&policy.key()).cloned()
 }
 
-/// Only for requests that have passed everything that policies put before it.
+/// Only for requests that have passed authentication.
 fn apply_buffer(levels: &Levels<'_, TrafficPolicy>, rule: &mut Rule) {
     let Some(buffer) = levels.pick(|policy| policy.spec.buffer.as_ref()) else { return };
     let max_bytes = buffer.value.max.map_or(DEFAULT_BUFFER, api::own::Quantity::bytes);
-    put_first(rule, Filter::Buffer(Buffer { max_bytes }));
+    let asks = |filter: &Filter| matches!(filter, Filter::ExternalAuth(_) | Filter::Closed { .. });
+    let position = rule.filters.iter().rposition(asks).map_or(0, |position| position + 1);
+    rule.filters.insert(position, Filter::Buffer(Buffer { max_bytes }));
     set_by(rule, "buffer.max", &buffer);
 }
 

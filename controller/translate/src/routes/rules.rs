@@ -96,6 +96,5 @@ fn judge(faults: &[(usize, Fault)], count: usize, outcome: &mut RouteOutcome, si
         return;
     }
     let dropped: Vec<_> = faults.iter().map(|(index, fault)| format!("{index} ({fault})")).collect();
-    outcome.partially_invalid =
-        Some(format!("Dropped Rule {}; its requests are answered with an error", dropped.join(", ")));
+    outcome.partially_invalid = Some(format!("Dropped Rule {}", dropped.join(", ")));
 }
