@@ -6,16 +6,14 @@ mod pump;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use model::Affinity;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::Instant;
 use tracing::debug;
 
 use crate::compiled::{CompiledBackendRef, CompiledL4};
 use crate::drain::DrainWatch;
-use crate::telemetry::access_log::{CoreLog, LogEntry};
+use crate::telemetry::access_log::{ConnectionLine, CoreLog};
 use crate::telemetry::flags::Flags;
 use crate::telemetry::metrics::{Metrics, RouteLabels, TcpMetrics};
 use crate::upstream::{
@@ -62,7 +60,8 @@ where
     B: OutBody,
 {
     let Client { stream, remote, local, server_name, spiffe_id } = client;
-    let mut line = Line::new(&tools, rule, remote, local);
+    let mut line = ConnectionLine::new(tools.log, remote, local);
+    line.route = rule.map(|rule| rule.label.clone());
     line.server_name = server_name;
     line.spiffe_id = spiffe_id;
     let Some(rule) = rule else {
@@ -86,7 +85,7 @@ where
     (line.bytes_received, line.bytes_sent) = pump.finish(&end);
     metrics.closed.inc();
     drop(picked);
-    line.ended(&end);
+    note(&mut line, &end);
 }
 
 /// A connection to an endpoint.
@@ -103,7 +102,7 @@ async fn connect<B: OutBody>(
     rule: &Arc<CompiledL4>,
     source: ProxySource,
     tools: &Tools<'_, B>,
-    line: &mut Line<'_>,
+    line: &mut ConnectionLine<'_>,
 ) -> Option<Connected> {
     let Some(target) = rule.targets.pick() else {
         line.flags = Flags::NO_BACKEND;
@@ -118,7 +117,7 @@ async fn connect<B: OutBody>(
             return None;
         }
     };
-    line.backend = Some(backend.clone());
+    line.backend = Some(backend.name.clone());
     let labels = RouteLabels::new(&rule.label, Some((&backend.name, &backend.spec.origin)));
     let mut tried = Vec::new();
     loop {
@@ -148,7 +147,7 @@ async fn connect<B: OutBody>(
                 }
             }
         };
-        line.failed(&error);
+        failed(line, &error);
         if !worth_another(&error) {
             return None;
         }
@@ -167,6 +166,31 @@ pub(crate) fn affinity(backend: &BackendHandle, client: SocketAddr) -> Option<u6
         std::net::IpAddr::V4(ip) => hash::of_bytes(&ip.octets()),
         std::net::IpAddr::V6(ip) => hash::of_bytes(&ip.octets()),
     })
+}
+
+/// Notes why there is no connection.
+pub(crate) fn failed(line: &mut ConnectionLine<'_>, error: &UpstreamError) {
+    line.flags = flags_of(error);
+    line.failure = Some(match &error.detail {
+        Some(detail) => format!("{}: {detail}", error.kind).into(),
+        None => error.kind.to_string().into(),
+    });
+}
+
+/// Notes how a connection ended.
+fn note(line: &mut ConnectionLine<'_>, end: &End) {
+    (line.flags, line.termination) = match end {
+        End::Clean => (Flags::NONE, None),
+        End::Idle => (Flags::IDLE_TIMEOUT, Some("idle_timeout")),
+        End::Forced => (Flags::DRAINED, Some("drain_deadline")),
+        End::ClientFailed(_) => (Flags::DOWNSTREAM_TERMINATED, Some("downstream_reset")),
+        End::UpstreamFailed(_) => (Flags::UPSTREAM_TERMINATED, Some("upstream_reset")),
+    };
+    match end {
+        End::UpstreamFailed(error) => line.failure = Some(error.to_string().into()),
+        End::ClientFailed(error) => debug!(%error, client = %line.remote, "Client connection broke"),
+        End::Clean | End::Idle | End::Forced => {}
+    }
 }
 
 /// Whether another endpoint may do better.
@@ -189,7 +213,7 @@ fn worth_another(error: &UpstreamError) -> bool {
     }
 }
 
-pub(crate) fn flags_of(error: &UpstreamError) -> Flags {
+fn flags_of(error: &UpstreamError) -> Flags {
     use UpstreamErrorKind as Kind;
     match error.kind {
         Kind::NoHealthyEndpoint => Flags::NO_HEALTHY_UPSTREAM,
@@ -202,102 +226,6 @@ pub(crate) fn flags_of(error: &UpstreamError) -> Flags {
         | Kind::TlsClosed(_) => Flags::UPSTREAM_CONNECTION_FAILURE,
         Kind::Refused | Kind::ResetBeforeResponse | Kind::ResetMidResponse => Flags::UPSTREAM_TERMINATED,
         Kind::Protocol | Kind::RequestBody => Flags::UPSTREAM_PROTOCOL_ERROR,
-    }
-}
-
-/// The access-log line of a connection; written when it is dropped, whichever way the connection took.
-struct Line<'a> {
-    log: &'a CoreLog,
-    start: SystemTime,
-    begin: Instant,
-    route: Option<Arc<str>>,
-    remote: SocketAddr,
-    local: SocketAddr,
-    server_name: Option<Arc<str>>,
-    spiffe_id: Option<Arc<str>>,
-    backend: Option<Arc<BackendHandle>>,
-    upstream: Option<SocketAddr>,
-    upstream_local: Option<SocketAddr>,
-    flags: Flags,
-    failure: Option<Arc<str>>,
-    termination: Option<&'static str>,
-    bytes_received: u64,
-    bytes_sent: u64,
-    retries: u32,
-}
-
-impl<'a> Line<'a> {
-    fn new<B>(
-        tools: &Tools<'a, B>,
-        rule: Option<&Arc<CompiledL4>>,
-        remote: SocketAddr,
-        local: SocketAddr,
-    ) -> Self {
-        Self {
-            log: tools.log,
-            start: SystemTime::now(),
-            begin: Instant::now(),
-            route: rule.map(|rule| rule.label.clone()),
-            remote,
-            local,
-            server_name: None,
-            spiffe_id: None,
-            backend: None,
-            upstream: None,
-            upstream_local: None,
-            // A connection whose task is dropped was cut; every other end says otherwise.
-            flags: Flags::DRAINED,
-            failure: None,
-            termination: None,
-            bytes_received: 0,
-            bytes_sent: 0,
-            retries: 0,
-        }
-    }
-
-    fn failed(&mut self, error: &UpstreamError) {
-        self.flags = flags_of(error);
-        self.failure = Some(match &error.detail {
-            Some(detail) => format!("{}: {detail}", error.kind).into(),
-            None => error.kind.to_string().into(),
-        });
-    }
-
-    fn ended(&mut self, end: &End) {
-        (self.flags, self.termination) = match end {
-            End::Clean => (Flags::NONE, None),
-            End::Idle => (Flags::IDLE_TIMEOUT, Some("idle_timeout")),
-            End::Forced => (Flags::DRAINED, Some("drain_deadline")),
-            End::ClientFailed(_) => (Flags::DOWNSTREAM_TERMINATED, Some("downstream_reset")),
-            End::UpstreamFailed(_) => (Flags::UPSTREAM_TERMINATED, Some("upstream_reset")),
-        };
-        match end {
-            End::UpstreamFailed(error) => self.failure = Some(error.to_string().into()),
-            End::ClientFailed(error) => debug!(%error, client = %self.remote, "Client connection broke"),
-            End::Clean | End::Idle | End::Forced => {}
-        }
-    }
-}
-
-impl Drop for Line<'_> {
-    fn drop(&mut self) {
-        self.log.emit(&LogEntry {
-            route: self.route.as_deref(),
-            flags: self.flags,
-            termination_details: self.termination,
-            upstream_failure: self.failure.as_deref(),
-            bytes_received: self.bytes_received,
-            bytes_sent: self.bytes_sent,
-            upstream_address: self.upstream,
-            upstream_local_address: self.upstream_local,
-            backend: self.backend.as_ref().map(|backend| backend.name.as_str()),
-            local_address: Some(self.local),
-            remote_address: Some(self.remote),
-            server_name: self.server_name.as_deref(),
-            peer_spiffe_id: self.spiffe_id.as_deref(),
-            retries: self.retries,
-            ..LogEntry::new(self.start, self.begin.elapsed())
-        });
     }
 }
 

@@ -3,6 +3,7 @@
 //! A worker formats the line into a buffer of its own core and never waits: the buffer is bounded, and a line
 //! that does not fit is counted and dropped. A writer thread swaps the buffers out and writes them.
 
+mod connection;
 mod entry;
 mod escape;
 mod json;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+pub use connection::ConnectionLine;
 pub use entry::LogEntry;
 
 use writer::{Shared, Writer};

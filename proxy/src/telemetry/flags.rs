@@ -59,13 +59,13 @@ flags! {
     DURATION_TIMEOUT = 19, "DT";
     /// The upstream's name could not be resolved.
     DNS_FAILURE = 20, "DF";
-    /// The downstream's request was cut by the proxy's drain deadline.
-    DRAINED = 21, "LH";
 }
 
 impl Flags {
     /// No flag.
     pub const NONE: Self = Self(0);
+    /// Cut by the proxy at the end of its drain: Envoy says so with the letters of a local reset.
+    pub const DRAINED: Self = Self::LOCAL_RESET;
 
     /// Whether every flag of `other` is set.
     pub fn contains(self, other: Self) -> bool {
