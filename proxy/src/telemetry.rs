@@ -3,3 +3,4 @@
 pub mod access_log;
 pub mod flags;
 pub mod metrics;
+pub mod trace;

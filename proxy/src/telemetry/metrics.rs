@@ -143,6 +143,11 @@ impl Metrics {
         })
     }
 
+    /// Who the proxy itself is.
+    pub fn source(&self) -> &SourceLabels {
+        &self.source
+    }
+
     /// Shows the state of these at each scrape. Only the first call counts.
     pub fn observe(&self, overload: &Arc<Overload>, access_log: &AccessLog) {
         let _ = self.overload.set(overload.clone());
