@@ -1,6 +1,7 @@
 //! The data plane: bytes in, bytes out. Knows no Kubernetes; a [`model::Snapshot`] tells it everything.
 
 pub mod app;
+pub mod admin;
 pub mod compiled;
 pub mod drain;
 pub mod explain;
@@ -10,5 +11,6 @@ pub mod overload;
 pub mod settings;
 pub mod tcp;
 pub mod telemetry;
+pub mod udp;
 pub mod upstream;
 mod worker;
