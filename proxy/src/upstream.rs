@@ -187,3 +187,6 @@ impl<B: OutBody> Upstreams<B> {
         let _ = of_backend.into_iter().any(|pool| pool.evict());
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,7 @@ use tokio::sync::oneshot::error::RecvError;
 use tokio::time::sleep_until;
 
 pub use open::LocalExecutor;
+pub(crate) use open::UNSAID_STREAMS;
 
 use crate::upstream::body::UpstreamBody;
 use crate::upstream::clock::Moment;

@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 
 use crate::upstream::circuit::CircuitCounters;
 use crate::upstream::clock::Moment;
+use crate::upstream::dispatch::UNSAID_STREAMS;
 use crate::upstream::error::UpstreamError;
 
 /// One core's connections to one endpoint, spoken to in one way.
@@ -32,6 +33,8 @@ pub(crate) struct Pool<B> {
     pub(crate) opening: Cell<usize>,
     /// Set once the endpoint chose HTTP/2, or if it must: one connection then serves all.
     pub(crate) http2: Cell<bool>,
+    /// Streams that the endpoint allowed on its last HTTP/2 connection: what a new one starts with.
+    pub(crate) streams: Rc<Cell<usize>>,
     policy: Policy,
     pub(crate) circuit: Arc<CircuitCounters>,
 }
@@ -161,6 +164,7 @@ impl<B> Pool<B> {
             waiting: RefCell::default(),
             opening: Cell::new(0),
             http2: Cell::new(http2),
+            streams: Rc::new(Cell::new(UNSAID_STREAMS)),
             policy,
             circuit,
         }

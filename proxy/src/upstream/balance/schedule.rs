@@ -21,18 +21,23 @@ impl Schedule {
                 *share = ((*share * MAX_SLOTS + total / 2) / total).max(1);
             }
         }
-        // The k-th slot of a share s is due at (k + ½)/s of the round; whoever is due first goes first.
+        if shares.iter().all(|share| *share <= 1) {
+            let slots = (0u32..).zip(&shares).filter(|(_, share)| **share > 0).map(|(index, _)| index);
+            return Self { slots: slots.collect() };
+        }
+        // The k-th slot of a share s is due at (k + p)/s of the round; whoever is due first goes first. The phase
+        // p differs from endpoint to endpoint, or the light ones would all be due in the middle of the round.
         let mut due: BinaryHeap<Reverse<(u64, u32, u64)>> = (0u32..)
             .zip(&shares)
             .filter(|(_, share)| **share > 0)
-            .map(|(index, share)| Reverse((deadline(0, *share), index, 0)))
+            .map(|(index, share)| Reverse((deadline(index, 0, *share), index, 0)))
             .collect();
         let mut slots = Vec::new();
         while let Some(Reverse((_, index, turn))) = due.pop() {
             slots.push(index);
             let share = shares.get(index as usize).copied().unwrap_or(0);
             if turn + 1 < share {
-                due.push(Reverse((deadline(turn + 1, share), index, turn + 1)));
+                due.push(Reverse((deadline(index, turn + 1, share), index, turn + 1)));
             }
         }
         Self { slots: slots.into() }
@@ -55,9 +60,12 @@ impl Schedule {
     }
 }
 
-fn deadline(turn: u64, share: u64) -> u64 {
-    // Turns and shares are below 2^32, so the shift keeps everything.
-    ((2 * turn + 1) << 30) / share
+/// When a turn is due, in units of 2⁻³² of a round.
+fn deadline(index: u32, turn: u64, share: u64) -> u64 {
+    // Multiples of the golden ratio, modulo 1, spread evenly however many there are.
+    let phase = u64::from(index.wrapping_add(1).wrapping_mul(0x9e37_79b9));
+    // Turns are below 2^14, so the shift keeps everything.
+    ((turn << 32) + phase) / share
 }
 
 fn gcd(a: u32, b: u32) -> u32 {

@@ -102,7 +102,8 @@ impl<B: OutBody> Opening<B> {
         };
         let unfit = |error: hyper::Error| UpstreamError::unsent(UpstreamErrorKind::Protocol).because(error);
         if http2 {
-            self.pool.add_shared(start_http2(stream, facts).await.map_err(unfit)?);
+            let streams = Rc::clone(&self.pool.streams);
+            self.pool.add_shared(start_http2(stream, facts, streams).await.map_err(unfit)?);
         } else {
             self.pool.add(start_http1(stream, facts).await.map_err(unfit)?);
         }
@@ -121,22 +122,31 @@ async fn start_http1<B: OutBody>(stream: RawStream, facts: Facts) -> Result<Http
     Ok(Http1::new(sender, facts))
 }
 
-async fn start_http2<B: OutBody>(stream: RawStream, facts: Facts) -> Result<Http2<B>, hyper::Error> {
+/// `known` is what the endpoint's last connection allowed; this one's SETTINGS replace it.
+async fn start_http2<B: OutBody>(
+    stream: RawStream,
+    facts: Facts,
+    known: Rc<Cell<usize>>,
+) -> Result<Http2<B>, hyper::Error> {
     let (sender, mut connection) = http2::Builder::new(LocalExecutor)
         .timer(TokioTimer::new())
+        .initial_max_send_streams(UNSAID_STREAMS)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(HEADER_LIST)
         .max_send_buf_size(BUFFER)
         .handshake(TokioIo::new(stream))
         .await?;
-    let limit = Rc::new(Cell::new(MAX_STREAMS.min(connection.current_max_send_streams())));
+    let limit = Rc::new(Cell::new(known.get()));
     let current = Rc::clone(&limit);
     spawn_local(async move {
         let ended = poll_fn(|cx| {
             let polled = Pin::new(&mut connection).poll(cx);
-            // The endpoint's SETTINGS may have changed it.
-            current.set(MAX_STREAMS.min(connection.current_max_send_streams()));
+            let said = connection.current_max_send_streams();
+            if said != UNSAID_STREAMS {
+                current.set(said.min(MAX_STREAMS));
+                known.set(said.min(MAX_STREAMS));
+            }
             polled
         });
         if let Err(error) = ended.await {
@@ -164,5 +174,7 @@ const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// Bytes of a response's header list.
 const HEADER_LIST: u32 = 64 * 1024;
+/// Streams to count with before the endpoint's SETTINGS have come. An odd number, so that theirs can be told apart.
+pub(crate) const UNSAID_STREAMS: usize = 101;
 /// Streams on one connection, where the endpoint allows more: another connection spreads the load better.
 const MAX_STREAMS: usize = 1024;
