@@ -2,6 +2,7 @@
 //! Performance-critical path.
 
 use std::future::Future;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,8 +54,10 @@ pub(crate) async fn forward(
         exchange.allow_idle(idle);
     }
     let deadline = limit(forward.timeouts.request).map(|limit| exchange.start + limit);
-    let tries = tries(forward, target, backend, inbound, exchange);
-    let response = by(deadline, tries).await.unwrap_or(Err(Error::RequestTimeout))?;
+    let response = {
+        let tries = pin!(tries(forward, target, backend, inbound, exchange));
+        by(deadline, tries).await.unwrap_or(Err(Error::RequestTimeout))?
+    };
     conclude(response, target, inbound, Limits { deadline, idle })
 }
 
@@ -63,8 +66,9 @@ fn limit(limit: Option<Duration>) -> Option<Duration> {
     limit.filter(|limit| !limit.is_zero())
 }
 
-/// Runs a future up to a moment; none if that passed first.
-async fn by<F: Future>(deadline: Option<Instant>, future: F) -> Option<F::Output> {
+/// Runs a future up to a moment; none if that passed first. Pinned by the caller: handed over by value it would
+/// have its room twice in the request's state.
+async fn by<F: Future>(deadline: Option<Instant>, future: Pin<&mut F>) -> Option<F::Output> {
     match deadline {
         Some(deadline) => timeout_at(deadline, future).await.ok(),
         None => Some(future.await),
@@ -98,7 +102,11 @@ async fn tries(
         let request = build(inbound, keep);
         pick(backend, &stickiness, &retries, exchange)?;
         let deadline = try_limit.map(|limit| Instant::now() + limit);
-        let result = by(deadline, attempt(backend, exchange, request)).await.unwrap_or_else(|| {
+        let result = {
+            let attempt = pin!(attempt(backend, exchange, request));
+            by(deadline, attempt).await
+        };
+        let result = result.unwrap_or_else(|| {
             if let Some(picked) = &exchange.picked {
                 picked.note_failure();
             }

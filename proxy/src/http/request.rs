@@ -247,3 +247,22 @@ impl Outcome {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+
+    use super::*;
+
+    fn size_of_future<A, B, C, F: Future>(_: fn(A, B, C) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn requests_stay_small() {
+        // HTTP/1 keeps one of these for each connection, HTTP/2 one for each stream.
+        let size = size_of_future(handle);
+        assert!(size <= 4608, "{size}");
+        assert!(size_of::<AnswerBody>() <= 800, "{}", size_of::<AnswerBody>());
+    }
+}

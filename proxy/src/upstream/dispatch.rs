@@ -70,7 +70,8 @@ impl<B: OutBody> Upstreams<B> {
             let from_pool = pooled.is_some();
             let lease = match pooled.take() {
                 Some(lease) => lease,
-                None => match self.acquire(backend, picked, &pool, purpose).await {
+                // Rare and large: boxed, so that requests on pooled connections do not carry its room.
+                None => match Box::pin(self.acquire(backend, picked, &pool, purpose)).await {
                     Ok(lease) => lease,
                     Err(error) => return Err(DispatchError { error, request: Some(Box::new(request)) }),
                 },

@@ -12,4 +12,5 @@ mod log;
 mod resilience;
 mod session;
 mod support;
+mod tls;
 mod upgrade;
