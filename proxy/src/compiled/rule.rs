@@ -9,6 +9,7 @@ use model::{Origin, PathRewrite, Retry, SessionPersistence, Timeouts};
 
 use super::{CompiledFilter, WeightedPick};
 use crate::upstream::BackendHandle;
+use crate::upstream::budget::BudgetWindow;
 
 /// What happens to a request that a match chose.
 #[derive(Debug)]
@@ -56,6 +57,8 @@ pub struct CompiledForward {
     pub timeouts: Timeouts,
     /// Retries; none means never.
     pub retry: Option<Retry>,
+    /// Requests and retries of late, for the retry's own budget. Begins anew when the rule changes.
+    pub budget: BudgetWindow,
     /// Keeps a client at one endpoint; from the rule, else from the backend by [`CompiledForward::session`].
     pub session: Option<SessionPersistence>,
 }

@@ -37,6 +37,8 @@ pub(crate) struct Connection {
     pub(crate) closing: Cell<bool>,
     /// Bytes read and written, TLS's own left out.
     pub(crate) moved: Cell<u64>,
+    /// A write or flush waits for the client.
+    pub(crate) blocked: Cell<bool>,
     /// The longest time without a byte that a route under way allows.
     pub(crate) stalled: Cell<Duration>,
     /// Why the connection was cut, for the requests that were under way.
@@ -81,6 +83,7 @@ impl Connection {
             in_flight: Cell::new(0),
             closing: Cell::new(false),
             moved: Cell::new(0),
+            blocked: Cell::new(false),
             stalled: Cell::new(Duration::ZERO),
             cut: Cell::new(Flags::NONE),
         }

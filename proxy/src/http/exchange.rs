@@ -20,6 +20,7 @@ use super::core::Live;
 use super::error::Error;
 use super::forwarded::X_FORWARDED_FOR;
 use crate::compiled::CompiledRule;
+use crate::overload::ShedReason;
 use crate::telemetry::access_log::LogEntry;
 use crate::telemetry::flags::Flags;
 use crate::telemetry::metrics::{RequestRecord, RouteMetrics};
@@ -123,6 +124,9 @@ impl Exchange {
     pub(crate) fn note_error(&mut self, error: &Error) {
         self.flags |= error.flags();
         self.details = error.details();
+        if matches!(error, Error::Overload) {
+            self.connection.core.metrics.shed(ShedReason::Overload);
+        }
         self.failure = match error {
             Error::Upstream(error) => Some(failure(error)),
             Error::InvalidBackend { reason, .. } | Error::ClosedFilter { reason, .. } => Some(reason.clone()),
@@ -247,6 +251,7 @@ impl Exchange {
             server_name: tls.and_then(|tls| tls.server_name.as_deref()),
             peer_spiffe_id: tls.and_then(|tls| tls.spiffe_id.as_deref()),
             retries: self.retries,
+            shed_reason: self.flags.contains(Flags::OVERLOAD).then(|| ShedReason::Overload.as_str()),
             ..LogEntry::new(connection.core.wall(self.start), duration)
         };
         connection.core.log.emit(&entry);

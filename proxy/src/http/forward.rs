@@ -85,7 +85,7 @@ async fn tries(
     inbound: &mut Inbound,
     exchange: &mut Exchange,
 ) -> Result<Answer, Error> {
-    let mut retries = Retries::new(forward.retry.as_ref());
+    let mut retries = Retries::new(forward.retry.as_ref(), &forward.budget);
     if retries.armed() {
         inbound.payload.share();
     }

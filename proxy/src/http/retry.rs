@@ -7,6 +7,7 @@ use http::{Method, StatusCode};
 use model::Retry;
 
 use super::error::{Error, Retryable};
+use crate::upstream::budget::BudgetWindow;
 use crate::upstream::clock::Moment;
 use crate::upstream::{BackendHandle, EndpointId};
 
@@ -14,6 +15,8 @@ use crate::upstream::{BackendHandle, EndpointId};
 #[derive(Debug)]
 pub(crate) struct Retries<'r> {
     policy: Option<&'r Retry>,
+    /// Of the rule's own budget.
+    window: &'r BudgetWindow,
     made: u32,
     /// Endpoints that failed.
     pub(crate) excluded: Vec<EndpointId>,
@@ -23,8 +26,12 @@ pub(crate) struct Retries<'r> {
 const MAX_BACKOFF_FACTOR: u32 = 10;
 
 impl<'r> Retries<'r> {
-    pub(crate) fn new(policy: Option<&'r Retry>) -> Self {
-        Self { policy, made: 0, excluded: Vec::new() }
+    /// Begins with the first try, which the rule's own budget counts.
+    pub(crate) fn new(policy: Option<&'r Retry>, window: &'r BudgetWindow) -> Self {
+        if let Some(budget) = policy.and_then(|policy| policy.budget.as_ref()) {
+            window.note_request(budget, Moment::now());
+        }
+        Self { policy, window, made: 0, excluded: Vec::new() }
     }
 
     /// Whether another try is possible at all, so that the request must be kept.
@@ -56,12 +63,18 @@ impl<'r> Retries<'r> {
         }
     }
 
-    /// Takes a retry from the backend's budget, and counts it.
+    /// Takes a retry from the rule's budget and the backend's, and counts it.
     pub(crate) fn take(&mut self, backend: &Arc<BackendHandle>) -> bool {
-        let budget = backend.spec.retry_budget.as_ref();
-        let allowed = budget.is_none_or(|budget| backend.live().budget.allow_retry(budget, Moment::now()));
+        let now = Moment::now();
+        let own = self.policy.and_then(|policy| policy.budget.as_ref());
+        let of_backend = backend.spec.retry_budget.as_ref();
+        let allowed = own.is_none_or(|budget| self.window.allow_retry(budget, now))
+            && of_backend.is_none_or(|budget| backend.live().budget.allow_retry(budget, now));
         if allowed {
             self.made += 1;
+            if let Some(budget) = own {
+                self.window.note_request(budget, now);
+            }
         }
         allowed
     }
@@ -100,7 +113,8 @@ mod tests {
 
     #[test]
     fn without_a_policy_nothing_is_tried_again() {
-        let retries = Retries::new(None);
+        let window = BudgetWindow::default();
+        let retries = Retries::new(None, &window);
         assert!(!retries.armed() && !retries.wants_status(StatusCode::SERVICE_UNAVAILABLE));
         assert!(!retries.wants_error(&refused(), &Method::GET));
     }
@@ -108,13 +122,14 @@ mod tests {
     #[test]
     fn no_attempts_disable() {
         let policy = Retry { attempts: 0, ..policy() };
-        assert!(!Retries::new(Some(&policy)).wants_error(&refused(), &Method::GET));
+        let window = BudgetWindow::default();
+        assert!(!Retries::new(Some(&policy), &window).wants_error(&refused(), &Method::GET));
     }
 
     #[test]
     fn what_may_have_been_processed_needs_an_idempotent_method() {
-        let policy = policy();
-        let retries = Retries::new(Some(&policy));
+        let (policy, window) = (policy(), BudgetWindow::default());
+        let retries = Retries::new(Some(&policy), &window);
         assert!(retries.wants_error(&refused(), &Method::POST));
         assert!(retries.wants_error(&reset(), &Method::PUT));
         assert!(!retries.wants_error(&reset(), &Method::POST));
@@ -127,16 +142,16 @@ mod tests {
 
     #[test]
     fn listed_codes_are_tried_again() {
-        let policy = policy();
-        let retries = Retries::new(Some(&policy));
+        let (policy, window) = (policy(), BudgetWindow::default());
+        let retries = Retries::new(Some(&policy), &window);
         assert!(retries.wants_status(StatusCode::SERVICE_UNAVAILABLE));
         assert!(!retries.wants_status(StatusCode::BAD_GATEWAY));
     }
 
     #[test]
     fn the_backoff_doubles_up_to_a_bound() {
-        let policy = policy();
-        let mut retries = Retries::new(Some(&policy));
+        let (policy, window) = (policy(), BudgetWindow::default());
+        let mut retries = Retries::new(Some(&policy), &window);
         for (made, most) in [(1, 20), (2, 40), (3, 80), (4, 160), (5, 200), (40, 200)] {
             retries.made = made;
             let backoff = retries.backoff();

@@ -5,7 +5,7 @@
 //! nothing. What counts as slow: see [`Watch`].
 
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -16,8 +16,8 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use model::ListenerLimits;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tracing::debug;
 
 use super::prefixed::Prefixed;
@@ -54,20 +54,31 @@ where
         let (connection, outlet) = (connection.clone(), outlet.clone());
         service_fn(move |request: hyper::Request<Incoming>| handle(connection.clone(), outlet.clone(), request))
     };
-    let io = TokioIo::new(Watched::new(stream, connection.clone(), true));
-    let mut codec = http1_builder(limits).serve_connection(io, service);
-    let mut watch = Watch::new(&connection, registered, limits);
+    let builder = http1_builder(limits);
+    let mut watch = Watch::new(&connection, registered, limits, true);
     drop(live);
-    let result = poll_fn(|cx| watch.poll(&mut codec, |codec| codec.graceful_shutdown(), cx)).await;
-    match result {
-        Ended::Codec(Ok(())) => {}
-        Ended::Codec(Err(error)) => return note_broken(&connection, &error),
-        Ended::Cut => return,
-    }
+    let mut stream = stream;
+    let codec = loop {
+        let io = TokioIo::new(Watched::new(stream, connection.clone(), true));
+        let mut codec = builder.serve_connection(io, service.clone());
+        match poll_fn(|cx| watch.poll(&mut codec, |codec| codec.graceful_shutdown(), cx)).await {
+            Ended::Codec(Ok(())) => break codec,
+            Ended::Codec(Err(error)) => return note_broken(&connection, &error),
+            Ended::Cut => return,
+            Ended::Quiet => {}
+        }
+        // An idle connection gives back the codec's buffers and waits for the next request without them
+        // (performance.md §2: the codec is two thirds of what an idle connection costs).
+        let parts = codec.into_parts();
+        stream = Prefixed::with_kept(parts.io.into_inner().into_inner(), BytesMut::from(parts.read_buf));
+        if !watch.parked(&mut stream).await {
+            let _ = timeout(GOODBYE, stream.shutdown()).await;
+            return;
+        }
+    };
     let Some(tunnel) = outlet.take() else { return };
     let parts = codec.into_parts();
-    let stream = parts.io.into_inner().into_inner();
-    let stream = Prefixed::with_kept(stream, BytesMut::from(parts.read_buf));
+    let stream = Prefixed::with_kept(parts.io.into_inner().into_inner(), BytesMut::from(parts.read_buf));
     tunnel.run(stream).await;
 }
 
@@ -85,7 +96,7 @@ where
     };
     let io = TokioIo::new(Watched::new(stream, connection.clone(), false));
     let mut codec = http2_builder(limits).serve_connection(io, service);
-    let mut watch = Watch::new(&connection, registered, limits);
+    let mut watch = Watch::new(&connection, registered, limits, false);
     drop(live);
     if let Ended::Codec(Err(error)) = poll_fn(|cx| watch.poll(&mut codec, |codec| codec.graceful_shutdown(), cx)).await {
         debug!(%error, client = %connection.remote, "HTTP/2 connection ended with an error");
@@ -138,6 +149,8 @@ fn note_broken(connection: &Connection, error: &hyper::Error) {
 enum Ended {
     Codec(hyper::Result<()>),
     Cut,
+    /// Nothing is under way, nothing is buffered: the codec is not needed for now.
+    Quiet,
 }
 
 /// The clock of a connection.
@@ -157,15 +170,17 @@ struct Watch<'c> {
     head_deadline: Option<Instant>,
     moved: u64,
     quiet_since: Instant,
+    /// A quiet connection gives its codec back.
+    parks: bool,
     timer: Pin<Box<Sleep>>,
 }
 
 impl<'c> Watch<'c> {
-    fn new(connection: &'c Connection, registered: &'c Registered, limits: &ListenerLimits) -> Self {
+    fn new(connection: &'c Connection, registered: &'c Registered, limits: &ListenerLimits, parks: bool) -> Self {
         let now = Instant::now();
         let head_deadline = now + limits.header_timeout;
         let old_at = (!limits.max_age.is_zero()).then(|| now + limits.max_age);
-        let look = now + look(limits.idle_timeout, STALLED);
+        let look = now + look(limits.idle_timeout, STALLED).min(PARK_AFTER);
         let first = old_at.map_or(look, |at| at.min(look)).min(head_deadline);
         Self {
             connection,
@@ -177,6 +192,7 @@ impl<'c> Watch<'c> {
             head_deadline: Some(head_deadline),
             moved: connection.moved.get(),
             quiet_since: now,
+            parks,
             timer: Box::pin(sleep_until(first)),
         }
     }
@@ -209,6 +225,7 @@ impl<'c> Watch<'c> {
             }
             match self.expired() {
                 Expired::Nothing => {}
+                Expired::Quiet => return Poll::Ready(Ended::Quiet),
                 Expired::Idle if !self.ending => self.connection.closing.set(true),
                 Expired::Idle | Expired::Slow => return Poll::Ready(Ended::Cut),
             }
@@ -251,7 +268,7 @@ impl<'c> Watch<'c> {
         let busy_limit = self.connection.stalled.get().max(STALLED);
         let idle_limit = self.idle_timeout;
         let quiet = now - self.quiet_since;
-        let look = now + look(idle_limit, busy_limit);
+        let look = now + look(idle_limit, busy_limit).min(if self.parks { PARK_AFTER } else { Duration::MAX });
         let next = [self.head_deadline, self.old_at].into_iter().flatten().filter(|at| *at > now).min();
         self.timer.as_mut().reset(next.map_or(look, |next| next.min(look)));
         if self.head_deadline.is_some_and(|deadline| deadline <= now) {
@@ -262,7 +279,37 @@ impl<'c> Watch<'c> {
             self.connection.cut.set(Flags::IDLE_TIMEOUT);
             return Expired::Slow;
         }
-        if !busy && !idle_limit.is_zero() && quiet >= idle_limit { Expired::Idle } else { Expired::Nothing }
+        if !busy && !idle_limit.is_zero() && quiet >= idle_limit {
+            return Expired::Idle;
+        }
+        let still = !busy && self.head_deadline.is_none() && !self.connection.blocked.get() && !self.ending;
+        if self.parks && still && quiet >= PARK_AFTER { Expired::Quiet } else { Expired::Nothing }
+    }
+
+    /// Waits for the next request without a codec. False: the connection is to end.
+    async fn parked<S: AsyncRead + Unpin>(&mut self, stream: &mut Prefixed<S>) -> bool {
+        if !stream.kept().is_empty() {
+            return true;
+        }
+        let idle_until = (!self.idle_timeout.is_zero()).then(|| self.quiet_since + self.idle_timeout);
+        let until = [idle_until, self.old_at].into_iter().flatten().min();
+        let mut bytes = pin!(stream.fill());
+        poll_fn(|cx| {
+            if self.should_end() {
+                return Poll::Ready(false);
+            }
+            if let Poll::Ready(read) = bytes.as_mut().poll(cx) {
+                return Poll::Ready(matches!(read, Ok(1..)));
+            }
+            if let Some(until) = until {
+                self.timer.as_mut().reset(until);
+                if self.timer.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(false);
+                }
+            }
+            Poll::Pending
+        })
+        .await
     }
 }
 
@@ -270,11 +317,18 @@ impl<'c> Watch<'c> {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Expired {
     Nothing,
+    /// Nothing under way, for long enough to do without the codec.
+    Quiet,
     /// Nothing under way for too long: the connection is asked to end.
     Idle,
     /// A head or a request under way is too slow: the connection is cut.
     Slow,
 }
+
+/// Nothing under way for that long: the codec is given back.
+const PARK_AFTER: Duration = Duration::from_secs(10);
+/// How long a parked connection may take to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// When to look again: half of a limit, so that a connection is at most half of it late.
 fn look(idle: Duration, busy: Duration) -> Duration {

@@ -28,6 +28,12 @@ impl<S> Watched<S> {
         self.stream
     }
 
+    /// Notes whether a write or flush has to wait.
+    fn noted<T>(&self, polled: Poll<T>) -> Poll<T> {
+        self.connection.blocked.set(polled.is_pending());
+        polled
+    }
+
     fn note(&self, bytes: usize) {
         self.connection.moved.set(self.connection.moved.get() + bytes as u64);
     }
@@ -51,7 +57,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, data))?;
+        let polled = Pin::new(&mut self.stream).poll_write(cx, data);
+        let written = ready!(self.noted(polled))?;
         self.note(written);
         Poll::Ready(Ok(written))
     }
@@ -61,7 +68,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, slices))?;
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        let written = ready!(self.noted(polled))?;
         self.note(written);
         Poll::Ready(Ok(written))
     }
@@ -71,7 +79,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let polled = Pin::new(&mut self.stream).poll_flush(cx);
+        self.noted(polled)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

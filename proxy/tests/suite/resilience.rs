@@ -221,3 +221,41 @@ async fn weights_are_kept_exactly() {
     }
     assert_eq!((one.seen().len(), two.seen().len()), (15, 5));
 }
+
+#[tokio::test]
+async fn a_rule_has_a_retry_budget_of_its_own() {
+    let backend = flaky(usize::MAX).await;
+    let action = forward_with("b", |forward| {
+        let budget = RetryBudget { percent: 50, min_per_second: 0, interval: Duration::from_secs(10) };
+        forward.retry = retry(1, &[503]).map(|retry| Retry { budget: Some(budget), ..retry });
+    });
+    let gateway = Gateway::start(Plan::new().backend("b", &[backend.address]).rule(action)).await;
+    for _ in 0..4 {
+        assert_eq!(gateway.get("/").await.status, 503);
+    }
+    assert_eq!(backend.seen().len(), 6, "one retry for two requests");
+}
+
+#[tokio::test]
+async fn a_body_that_stops_is_a_request_timeout() {
+    let backend = Server::named("hello").await;
+    let action = forward_with("b", |forward| forward.timeouts.idle = Some(Duration::from_millis(100)));
+    let gateway = Gateway::start(Plan::new().backend("b", &[backend.address]).rule(action)).await;
+    let answer = gateway.raw("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf").await;
+    assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("connection: close"), "{answer}");
+}
+
+#[tokio::test]
+async fn an_answer_that_stops_is_broken_off() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        use tokio::io::AsyncWriteExt;
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf").await.unwrap();
+        std::future::pending::<()>().await;
+    });
+    let action = forward_with("b", |forward| forward.timeouts.idle = Some(Duration::from_millis(100)));
+    let gateway = Gateway::start(Plan::new().backend("b", &[address]).rule(action)).await;
+    assert!(gateway.raw("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.ends_with("half"));
+}

@@ -13,6 +13,7 @@ use crate::compiled::{
     CompileError, CompiledAction, CompiledForward, CompiledL4, CompiledRedirect, CompiledRule,
     CompiledTarget, WeightedPick,
 };
+use crate::upstream::budget::BudgetWindow;
 
 impl Build<'_> {
     pub(super) fn rule(&self, table: &str, rule: &Rule) -> Result<CompiledRule, CompileError> {
@@ -55,6 +56,7 @@ impl Build<'_> {
             backends: self.targets(subject, &forward.backends)?,
             timeouts: forward.timeouts.clone(),
             retry: forward.retry.clone(),
+            budget: BudgetWindow::default(),
             session: forward.session.clone(),
         })
     }
