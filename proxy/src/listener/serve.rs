@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -70,7 +70,7 @@ where
         // An idle connection gives back the codec's buffers and waits for the next request without them
         // (performance.md §2: the codec is two thirds of what an idle connection costs).
         let parts = codec.into_parts();
-        stream = Prefixed::with_kept(parts.io.into_inner().into_inner(), BytesMut::from(parts.read_buf));
+        stream = unread(parts.io.into_inner().into_inner(), parts.read_buf);
         if !watch.parked(&mut stream).await {
             let _ = timeout(GOODBYE, stream.shutdown()).await;
             return;
@@ -78,8 +78,7 @@ where
     };
     let Some(tunnel) = outlet.take() else { return };
     let parts = codec.into_parts();
-    let stream = Prefixed::with_kept(parts.io.into_inner().into_inner(), BytesMut::from(parts.read_buf));
-    tunnel.run(stream).await;
+    tunnel.run(unread(parts.io.into_inner().into_inner(), parts.read_buf)).await;
 }
 
 /// Serves HTTP/2 until the connection ends.
@@ -101,6 +100,17 @@ where
     if let Ended::Codec(Err(error)) = poll_fn(|cx| watch.poll(&mut codec, |codec| codec.graceful_shutdown(), cx)).await {
         debug!(%error, client = %connection.remote, "HTTP/2 connection ended with an error");
     }
+}
+
+/// Puts back what the codec has read and not used.
+fn unread<S>(stream: Prefixed<S>, bytes: Bytes) -> Prefixed<S> {
+    if bytes.is_empty() {
+        return stream;
+    }
+    let (kept, stream) = stream.into_parts();
+    let mut all = BytesMut::from(bytes);
+    all.extend_from_slice(&kept);
+    Prefixed::with_kept(stream, all)
 }
 
 fn http1_builder(limits: &ListenerLimits) -> http1::Builder {
