@@ -15,7 +15,8 @@ mod timeouts;
 use std::sync::Arc;
 
 use api::gateway_api::{
-    Gateway, GrpcRoute, HttpRoute, ObjectMeta, ParentReference, RouteStatus, TcpRoute, TlsRoute, UdpRoute,
+    Gateway, GatewayDefaultScope, GrpcRoute, HttpRoute, ObjectMeta, ParentReference, RouteStatus, TcpRoute,
+    TlsRoute, UdpRoute,
 };
 use api::{Object, ObjectKey};
 use model::{HostPattern, L4Rule, Match, Origin, Rule, SecretName};
@@ -94,6 +95,17 @@ impl<'a> RouteObject<'a> {
             Self::Tls(route) => route.status.as_ref(),
             Self::Tcp(route) => route.status.as_ref(),
             Self::Udp(route) => route.status.as_ref(),
+        }
+    }
+
+    /// `spec.useDefaultGateways`.
+    pub fn use_default_gateways(self) -> Option<GatewayDefaultScope> {
+        match self {
+            Self::Http(route) => route.spec.use_default_gateways,
+            Self::Grpc(route) => route.spec.use_default_gateways,
+            Self::Tls(route) => route.spec.use_default_gateways,
+            Self::Tcp(route) => route.spec.use_default_gateways,
+            Self::Udp(route) => route.spec.use_default_gateways,
         }
     }
 
@@ -196,6 +208,15 @@ pub fn compile(route: RouteObject<'_>, scope: &Scope<'_>, context: &mut Context<
     outcome.hostnames = hostnames;
     outcome.resolved_refs = site.resolved_refs();
     outcome
+}
+
+/// Says which fields of a route are not served, wherever it is attached.
+pub(crate) fn refuse_unserved(route: RouteObject<'_>, context: &mut Context<'_>) {
+    if route.use_default_gateways().is_some_and(|scope| scope != GatewayDefaultScope::None) {
+        let fault = Fault::unsupported("spec.useDefaultGateways", "no Gateway is a default");
+        let fault = fault.mend("name the Gateways in spec.parentRefs");
+        context.problems.push(fault.problem(&route.key(), ""));
+    }
 }
 
 /// Precedence goes by the route's own host patterns, not by what they have in common with the listener's

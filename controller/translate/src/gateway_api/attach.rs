@@ -21,6 +21,7 @@ use crate::status::{TRUE, Verdict, condition};
 pub(super) fn attach<'a>(gateways: &mut [GatewayState<'a>], context: &mut Context<'a>) {
     let parents = Parents::new(gateways);
     for route in all(context) {
+        routes::refuse_unserved(route, context);
         let mut attachment = Attachment { route, parents: &parents, compiled: BTreeMap::new() };
         let statuses: Vec<_> = (route.parent_refs().iter().enumerate())
             .filter_map(|(position, reference)| attachment.parent(position, reference, gateways, context))

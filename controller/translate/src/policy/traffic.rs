@@ -39,6 +39,10 @@ impl Parts {
         let cors = cors.and_then(|cors| cors.map_err(&mut keep).ok());
         Self { request: request.unwrap_or_default(), response: response.unwrap_or_default(), cors, verdict }
     }
+
+    fn edits(&self, response: bool) -> &Edits {
+        if response { &self.response } else { &self.request }
+    }
 }
 
 /// The policies that act on a rule, from wide to narrow: Gateway, ListenerSet, listener, route, rule.

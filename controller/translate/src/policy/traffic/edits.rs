@@ -55,15 +55,16 @@ pub(super) fn apply(
     response: bool,
     parts: impl Fn(&TrafficPolicy) -> Option<Arc<Parts>>,
 ) {
-    let edits = |policy: &TrafficPolicy| {
-        parts(policy).map(|parts| if response { parts.response.clone() } else { parts.request.clone() })
-    };
-    let names: BTreeSet<Arc<str>> =
-        levels.iter().flat_map(edits).flat_map(|Edits(edits)| edits.into_keys()).collect();
+    let mut names = BTreeSet::new();
+    for parts in levels.iter().filter_map(&parts) {
+        names.extend(parts.edits(response).0.keys().cloned());
+    }
     let own = own_names(rule, response);
     let mut merged = model::HeaderEdit::default();
     for name in names {
-        let Some(picked) = levels.pick(|policy| edits(policy)?.0.remove(&name)) else { continue };
+        let Some(picked) = levels.pick(|policy| parts(policy)?.edits(response).0.get(&name).cloned()) else {
+            continue;
+        };
         if own.contains(&name) && !picked.enforced {
             continue;
         }
