@@ -76,7 +76,7 @@ fn warn_of_missing_target(
 ) {
     let field = format!("spec.targetRefs[{position}]");
     if !kinds.contains(&(&target.group, &target.kind)) {
-        let message = format!("a {} does nothing for kind {}", policy.kind, target.kind);
+        let message = format!("kind {} is nothing that {} acts on", target.kind, policy.kind);
         let known: Vec<_> = kinds.iter().map(|(_, kind)| *kind).collect();
         let problem =
             Problem::error(policy, field, ("", ""), message, format!("target a {}", known.join(" or ")));

@@ -34,6 +34,8 @@ pub enum Reason {
     BackendNotFound,
     /// `ResolvedRefs`: the backend speaks something that this route cannot send.
     UnsupportedProtocol,
+    /// `ResolvedRefs`: the backend asks for TLS that cannot be set up. The API names no reason of its own.
+    InvalidBackendTls,
 }
 
 impl Reason {
@@ -46,6 +48,7 @@ impl Reason {
             Self::InvalidKind => "InvalidKind",
             Self::BackendNotFound => "BackendNotFound",
             Self::UnsupportedProtocol => "UnsupportedProtocol",
+            Self::InvalidBackendTls => "InvalidBackendTLS",
         }
     }
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use api::ObjectKey;
 use api::gateway_api::BackendObjectReference;
-use model::{BackendName, BackendRef, Origin};
+use model::{BackendName, BackendRef, Origin, UpstreamTls};
 
-use super::{Fault, Scope, origin};
+use super::{Fault, Reason, Scope, origin};
 use crate::backends::{self, User, Wire};
 use crate::context::Context;
 use crate::grants::Referrer;
@@ -40,7 +40,18 @@ impl<'s, 'a> Site<'s, 'a> {
     ) -> Result<BackendName, Arc<str>> {
         let ObjectKey { group, kind, namespace, .. } = self.key;
         let user = User { referrer: Referrer { group, kind, namespace }, scope: self.scope, wire };
-        backends::resolve(self.context, &user, reference, field).map_err(|fault| self.unresolved(fault))
+        let name = backends::resolve(self.context, &user, reference, field)
+            .map_err(|fault| self.unresolved(fault))?;
+        // HTTPBackendRef: a reference is invalid, too, if the requirements of a BackendTLSPolicy cannot be met. The
+        // backend itself is closed and answers errors.
+        if let Some((backend, _)) = self.context.backends.get(&name)
+            && let UpstreamTls::Closed { reason } = &backend.tls
+        {
+            let message = format_args!("TLS to {} cannot be set up: {reason}", backend.origin);
+            let fault = Fault::new(Reason::InvalidBackendTls, format!("{field}.name"), message);
+            self.unresolved(fault);
+        }
+        Ok(name)
     }
 
     /// The same as a part of the IR. A reference that cannot be resolved answers an error: 500 for HTTP; gRPC asks

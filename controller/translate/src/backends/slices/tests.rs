@@ -1,3 +1,5 @@
+//! Endpoints out of EndpointSlices and Pods, case by case.
+
 use serde_json::{Value, json};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Matches as written and as compared.
+
 use serde_json::{Value, json};
 
 use super::*;
