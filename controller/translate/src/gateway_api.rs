@@ -22,6 +22,7 @@ use crate::context::Context;
 use crate::index::Index;
 use crate::inputs::{Addressing, Inputs};
 use crate::output::{Output, ShardName};
+use crate::problem::Problem;
 
 pub use self::class::FEATURES;
 
@@ -39,12 +40,17 @@ pub(crate) fn translate(inputs: &Inputs) -> Output {
 
     let mut snapshots = BTreeMap::<ShardName, Snapshot>::new();
     let mut served_by = BTreeMap::<ObjectKey, BTreeSet<ShardName>>::new();
+    let mut settled = BTreeSet::new();
     if shared {
         snapshots.insert(ShardName::main(), Snapshot::default());
     }
     for state in &mut gateways {
         let shard = shard(shared, state);
-        assemble::add(state, snapshots.entry(shard.clone()).or_default());
+        let snapshot = snapshots.entry(shard.clone()).or_default();
+        if state.accepted.is_yes() {
+            settle(state, snapshot, settled.insert(shard.clone()), &mut context);
+        }
+        assemble::add(state, snapshot, &mut context);
         for key in state.sets.iter().map(|set| &set.key).chain([&state.key]) {
             served_by.entry(key.clone()).or_default().insert(shard.clone());
         }
@@ -58,6 +64,20 @@ pub(crate) fn translate(inputs: &Inputs) -> Output {
     // Several listeners may have said the same of one route.
     let problems: BTreeSet<_> = context.problems.into_iter().collect();
     Output { snapshots, statuses: context.statuses, served_by, problems: problems.into_iter().collect() }
+}
+
+/// Settings of a proxy: where one process serves several Gateways, the word of the oldest.
+fn settle(state: &GatewayState<'_>, snapshot: &mut Snapshot, first: bool, context: &mut Context<'_>) {
+    if first {
+        snapshot.settings = state.settings.clone();
+    } else if snapshot.settings != state.settings {
+        context.problems.push(Problem::warning(
+            &state.key,
+            "spec.infrastructure.parametersRef",
+            "its parameters differ from those of an older Gateway in the same process, which hold",
+            "give all Gateways of one process the same parameters",
+        ));
+    }
 }
 
 fn shard(shared: bool, state: &GatewayState<'_>) -> ShardName {

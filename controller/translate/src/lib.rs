@@ -23,6 +23,7 @@ pub mod grants;
 pub mod index;
 pub mod inputs;
 pub mod output;
+mod parameters;
 pub mod policy;
 pub mod problem;
 pub mod routes;

@@ -1,6 +1,7 @@
 //! Our own policies: what they act on, and what holds where several act on one thing.
 
 mod fields;
+pub(crate) mod listener;
 mod targets;
 pub(crate) mod traffic;
 
@@ -9,7 +10,7 @@ use std::sync::Arc;
 
 use api::core::Service;
 use api::gateway_api::{BackendTlsPolicy, ObjectMeta, Time, XBackend, XBackendTrafficPolicy};
-use api::own::{BackendPolicy, TrafficPolicy};
+use api::own::{BackendPolicy, ListenerPolicy, TrafficPolicy};
 use api::{Object, ObjectKey};
 
 use crate::context::Context;
@@ -21,6 +22,8 @@ pub(crate) use targets::{Level, Levels, Picked, Targets};
 
 /// Policies by what they act on.
 pub struct Policies<'a> {
+    /// How listeners are connected to.
+    pub(crate) listener: Targets<'a, ListenerPolicy>,
     /// What happens to requests.
     pub(crate) traffic: Targets<'a, TrafficPolicy>,
     /// How backends are connected to.
@@ -34,6 +37,7 @@ impl<'a> Policies<'a> {
     pub fn new(index: &Index<'a>) -> Self {
         let parts = index.all::<TrafficPolicy>();
         Self {
+            listener: Targets::new(index),
             traffic: Targets::new(index),
             backend: Targets::new(index),
             parts: parts.map(|policy| (policy.key(), Arc::new(traffic::Parts::of(policy)))).collect(),
@@ -97,6 +101,10 @@ pub(crate) fn report(context: &mut Context<'_>) {
         let resolved = context.policies.resolved.get(&policy.key()).cloned();
         let targets = context.policies.traffic.verdicts(&policy.key());
         note(context, policy, targets, invalid.unwrap_or_default(), resolved);
+    }
+    for policy in index.all::<ListenerPolicy>() {
+        let targets = context.policies.listener.verdicts(&policy.key());
+        note(context, policy, targets, Verdict::Yes, None);
     }
     for policy in index.all::<BackendPolicy>() {
         let targets = context.policies.backend.verdicts(&policy.key());

@@ -25,8 +25,11 @@ pub(super) struct Addresses {
     pub(super) usable: Verdict,
     /// Condition `AddressesAssigned`.
     pub(super) assigned: Verdict,
-    /// Something was asked for and nothing of it can be had: no socket is bound.
+    /// Nothing of what was asked for can be had.
     pub(super) none: bool,
+    /// So no socket is bound: a socket at the default address is not what was asked for. Behind a Service the
+    /// sockets are the proxies' own, and a balancer that loses its address for a moment must not empty them.
+    pub(super) withheld: bool,
 }
 
 /// An address that can be had.
@@ -75,14 +78,13 @@ fn bind(
         if !ask.is_supported(position, address, &[IP], &mut result, context) {
             continue;
         }
-        let value = match &address.value {
-            Some(value) if !value.is_empty() => value
-                .parse()
-                .ok()
-                .filter(|ip| IpAddr::is_unspecified(ip) || local.is_none_or(|local| local.contains(ip))),
+        let possible = |ip: &IpAddr| ip.is_unspecified() || local.is_none_or(|local| local.contains(ip));
+        let ip = match &address.value {
+            _ if !meets(address, "") => None,
+            Some(value) if !value.is_empty() => value.parse().ok().filter(possible),
             _ => spare.next().copied(),
         };
-        let Some(ip) = value.filter(|_| meets(address, "")) else {
+        let Some(ip) = ip else {
             ask.miss(position, address, &mut result, context);
             continue;
         };
@@ -94,6 +96,7 @@ fn bind(
         result.bound.push(ip);
     }
     ask.conclude(&mut result);
+    result.withheld = result.none;
     result
 }
 
@@ -106,6 +109,7 @@ fn serve(gateway: &Gateway, context: &mut Context<'_>) -> Addresses {
         available.retain(|address| address.routability.is_empty() || !outside);
         if available.is_empty() {
             let message = "no address has been assigned to the Gateway's Service yet";
+            result.none = true;
             result.usable.fail("AddressNotAssigned", message);
             result.assigned.fail("NotAssigned", message);
         }

@@ -7,17 +7,19 @@ use api::Object;
 use api::ObjectKey;
 use api::gateway_api::ListenerSet;
 use model::{
-    HostPattern, HttpServer, L4Rule, Listener, ListenerName, Protocol, RouteMatch, RouteTable,
+    HostPattern, HttpServer, L4Rule, Listener, ListenerName, Origin, Protocol, RouteMatch, RouteTable,
     RouteTableName, ServerTls, Snapshot, TlsInner, TlsServer,
 };
 
 use super::gateway::GatewayState;
 use super::listener::{AttachedRoute, ListenerProtocol, ListenerState, ListenerTls};
 use crate::context::Context;
+use crate::policy::listener::{self as policy, Socket};
+use crate::problem::Problem;
 use crate::routes::{Rank, origin};
 
 /// Adds what a Gateway's proxies serve to a snapshot.
-pub(super) fn add(state: &mut GatewayState<'_>, snapshot: &mut Snapshot) {
+pub(super) fn add(state: &mut GatewayState<'_>, snapshot: &mut Snapshot, context: &mut Context<'_>) {
     if !state.serves() {
         return;
     }
@@ -28,8 +30,21 @@ pub(super) fn add(state: &mut GatewayState<'_>, snapshot: &mut Snapshot) {
             sockets.entry(socket).or_default().push(listener);
         }
     }
-    for ((port, udp), listeners) in sockets {
-        let Some(protocol) = protocol(listeners, snapshot) else { continue };
+    for ((port, udp), mut listeners) in sockets {
+        let socket = Socket {
+            gateway: &state.key,
+            port,
+            listeners: listeners.iter().map(|listener| (&listener.owner, &*listener.spec.name)).collect(),
+        };
+        let mut connection = policy::connection(&socket, &mut context.policies);
+        for listener in &mut listeners {
+            let name = (&listener.owner, &*listener.spec.name);
+            let (version, by) = policy::min_version(&state.key, name, &context.policies);
+            listener.min_version = version;
+            let field = format!("{}.tls.minVersion", listener.spec.name);
+            connection.set_by.extend(by.map(|by| (field.into(), by)));
+        }
+        let Some(protocol) = protocol(listeners, snapshot, &mut context.problems) else { continue };
         let suffix = if udp { "/udp" } else { "" };
         let name = format!("{}/{}/{port}{suffix}", state.key.namespace, state.key.name);
         let listener = Listener {
@@ -37,7 +52,7 @@ pub(super) fn add(state: &mut GatewayState<'_>, snapshot: &mut Snapshot) {
             addresses: state.addresses.bound.clone(),
             port,
             protocol,
-            connection: Default::default(),
+            connection,
         };
         snapshot.listeners.insert(ListenerName::from(name), listener);
     }
@@ -75,7 +90,11 @@ pub(super) fn fill(snapshot: &mut Snapshot, context: &Context<'_>) {
 }
 
 /// What is spoken on a port: its listeners are compatible, or they would be conflicted.
-fn protocol(listeners: Vec<&mut ListenerState<'_>>, snapshot: &mut Snapshot) -> Option<Protocol> {
+fn protocol(
+    listeners: Vec<&mut ListenerState<'_>>,
+    snapshot: &mut Snapshot,
+    problems: &mut Vec<Problem>,
+) -> Option<Protocol> {
     let mut http = BTreeMap::new();
     let mut tls = BTreeMap::new();
     let mut raw = None;
@@ -86,10 +105,10 @@ fn protocol(listeners: Vec<&mut ListenerState<'_>>, snapshot: &mut Snapshot) -> 
                 http.insert(host, http_server(listener, snapshot));
             }
             ListenerProtocol::Https | ListenerProtocol::TlsTerminate | ListenerProtocol::TlsPassthrough => {
-                tls.insert(host, tls_server(listener, snapshot));
+                tls.insert(host, tls_server(listener, snapshot, problems));
             }
-            ListenerProtocol::Tcp => raw = Some(Protocol::Tcp(oldest(&mut listener.routes))),
-            ListenerProtocol::Udp => raw = Some(Protocol::Udp(oldest(&mut listener.routes))),
+            ListenerProtocol::Tcp => raw = Some(Protocol::Tcp(oldest(listener, problems))),
+            ListenerProtocol::Udp => raw = Some(Protocol::Udp(oldest(listener, problems))),
         }
     }
     if raw.is_some() {
@@ -101,10 +120,14 @@ fn protocol(listeners: Vec<&mut ListenerState<'_>>, snapshot: &mut Snapshot) -> 
     }
 }
 
-fn tls_server(listener: &mut ListenerState<'_>, snapshot: &mut Snapshot) -> TlsServer {
+fn tls_server(
+    listener: &mut ListenerState<'_>,
+    snapshot: &mut Snapshot,
+    problems: &mut Vec<Problem>,
+) -> TlsServer {
     let protocol = listener.protocol;
     if protocol == Some(ListenerProtocol::TlsPassthrough) {
-        return TlsServer::Passthrough(by_sni(&mut listener.routes));
+        return TlsServer::Passthrough(by_sni(listener, problems));
     }
     let certificates = match &listener.tls {
         ListenerTls::Certificates(certificates) => certificates.clone(),
@@ -113,13 +136,13 @@ fn tls_server(listener: &mut ListenerState<'_>, snapshot: &mut Snapshot) -> TlsS
     };
     let tls = ServerTls {
         certificates,
-        min_version: Default::default(),
+        min_version: listener.min_version,
         client_auth: listener.client_auth.clone(),
     };
     let inner = if protocol == Some(ListenerProtocol::Https) {
         TlsInner::Http(http_server(listener, snapshot))
     } else {
-        TlsInner::Tcp(by_sni(&mut listener.routes))
+        TlsInner::Tcp(by_sni(listener, problems))
     };
     TlsServer::Terminate { tls, inner }
 }
@@ -166,13 +189,19 @@ fn route_table(mut routes: Vec<AttachedRoute>) -> RouteTable {
 }
 
 /// Rules by SNI; of two routes with one host pattern the older stands.
-fn by_sni(routes: &mut Vec<AttachedRoute>) -> BTreeMap<HostPattern, L4Rule> {
-    let mut rules = BTreeMap::new();
-    by_age(routes);
-    for AttachedRoute { outcome, .. } in routes.drain(..) {
-        for host in &outcome.hostnames {
-            if let Some(rule) = &outcome.l4 {
-                rules.entry(host.clone()).or_insert_with(|| rule.clone());
+fn by_sni(listener: &mut ListenerState<'_>, problems: &mut Vec<Problem>) -> BTreeMap<HostPattern, L4Rule> {
+    let mut rules = BTreeMap::<HostPattern, L4Rule>::new();
+    by_age(&mut listener.routes);
+    for AttachedRoute { key, outcome, .. } in std::mem::take(&mut listener.routes) {
+        let Some(rule) = outcome.l4 else { continue };
+        for host in outcome.hostnames {
+            match rules.get(&host) {
+                Some(older) => {
+                    problems.push(never_serves(&key, &older.origin, &format!("{host} on "), listener))
+                }
+                None => {
+                    rules.insert(host, rule.clone());
+                }
             }
         }
     }
@@ -180,9 +209,28 @@ fn by_sni(routes: &mut Vec<AttachedRoute>) -> BTreeMap<HostPattern, L4Rule> {
 }
 
 /// The rule of the oldest route: nothing tells connections of a TCP or UDP listener apart.
-fn oldest(routes: &mut Vec<AttachedRoute>) -> Option<L4Rule> {
-    by_age(routes);
-    routes.drain(..).find_map(|route| route.outcome.l4)
+fn oldest(listener: &mut ListenerState<'_>, problems: &mut Vec<Problem>) -> Option<L4Rule> {
+    by_age(&mut listener.routes);
+    let mut oldest: Option<L4Rule> = None;
+    for AttachedRoute { key, outcome, .. } in std::mem::take(&mut listener.routes) {
+        match &oldest {
+            Some(older) => problems.push(never_serves(&key, &older.origin, "", listener)),
+            None => oldest = outcome.l4,
+        }
+    }
+    oldest
+}
+
+/// Such a route is accepted and attached nevertheless: the API has no condition for it.
+fn never_serves(route: &ObjectKey, older: &Origin, host: &str, listener: &ListenerState<'_>) -> Problem {
+    let ListenerState { owner, spec, .. } = listener;
+    let message = format!("{older}, which is older, has {host}listener {} of {owner}", spec.name);
+    Problem::warning(
+        route,
+        "spec.parentRefs",
+        message,
+        "attach it to another listener, or remove one of the two",
+    )
 }
 
 fn by_age(routes: &mut [AttachedRoute]) {

@@ -4,36 +4,43 @@ use std::collections::BTreeMap;
 
 use api::Object;
 use api::gateway_api::{GatewayClass, GatewayClassStatus, SupportedFeature};
+use api::own::GatewayParameters;
 
 use crate::context::Context;
 use crate::output::Status;
+use crate::parameters;
 use crate::problem::Problem;
 use crate::status::Verdict;
 
 /// A GatewayClass that names our controller.
 #[derive(Debug)]
-pub(super) struct Class {
+pub(super) struct Class<'a> {
     /// Whether Gateways of it are served.
     pub(super) accepted: Verdict,
+    /// What it says about the proxies of its Gateways.
+    pub(super) parameters: Option<&'a GatewayParameters>,
 }
 
 /// Our classes by name; their status is noted.
-pub(super) fn classes<'a>(context: &mut Context<'a>) -> BTreeMap<&'a str, Class> {
+pub(super) fn classes<'a>(context: &mut Context<'a>) -> BTreeMap<&'a str, Class<'a>> {
     let mut ours = BTreeMap::new();
     for class in context.index.all::<GatewayClass>() {
         if class.spec.controller_name != context.index.inputs().controller_name {
             continue;
         }
         let mut accepted = Verdict::Yes;
+        let mut parameters = None;
         if let Some(reference) = &class.spec.parameters_ref {
-            let problem = Problem::error(
-                &class.key(),
-                "spec.parametersRef",
-                ("Accepted", "InvalidParameters"),
-                format!("{} of group {:?} is no kind of parameters", reference.kind, reference.group),
-                "remove it",
-            );
-            accepted.report(problem, &mut context.problems);
+            let kind = (reference.group.as_str(), reference.kind.as_str());
+            match parameters::find(context.index, kind, reference.namespace.as_deref(), &reference.name) {
+                Ok(found) => parameters = Some(found),
+                Err((message, mend)) => {
+                    let reason = ("Accepted", "InvalidParameters");
+                    let field = "spec.parametersRef";
+                    let problem = Problem::error(&class.key(), field, reason, message, mend);
+                    accepted.report(problem, &mut context.problems);
+                }
+            }
         }
         let condition =
             accepted.condition("Accepted", class.metadata.generation, ("Accepted", "This class is served"));
@@ -43,7 +50,7 @@ pub(super) fn classes<'a>(context: &mut Context<'a>) -> BTreeMap<&'a str, Class>
             supported_features: if accepted.is_yes() { features.collect() } else { Vec::new() },
         };
         context.statuses.insert(class.key(), Status::GatewayClass(status));
-        ours.insert(class.name(), Class { accepted });
+        ours.insert(class.name(), Class { accepted, parameters });
     }
     ours
 }

@@ -33,7 +33,7 @@ struct Claim {
 /// listener of a conflict is out (the API: an implementation must not pick a winner), but it keeps its claim:
 /// a mistake of a Gateway gives its hostnames to no ListenerSet.
 pub(super) fn mark(listeners: &mut [ListenerState<'_>], context: &mut Context<'_>) {
-    let mut standing: Vec<Claim> = Vec::new();
+    let mut standing = Standing::default();
     let mut first = 0;
     while let Some(owner) = listeners.get(first).map(|listener| listener.owner.clone()) {
         let own = listeners.iter().skip(first).take_while(|listener| listener.owner == owner).count();
@@ -42,8 +42,7 @@ pub(super) fn mark(listeners: &mut [ListenerState<'_>], context: &mut Context<'_
             let Some(claim) = listeners.get(listener).and_then(|state| claim(listener, state)) else {
                 continue;
             };
-            let rival = standing.iter().find_map(|rival| Some((rival.listener, clash(rival, &claim)?)));
-            match rival {
+            match standing.clash(&claim) {
                 Some((rival, reason)) => collide(listeners, rival, listener, reason, context),
                 None => claims.push(claim),
             }
@@ -55,8 +54,38 @@ pub(super) fn mark(listeners: &mut [ListenerState<'_>], context: &mut Context<'_
                 }
             }
         }
-        standing.append(&mut claims);
+        claims.into_iter().for_each(|claim| standing.add(claim));
         first += own;
+    }
+}
+
+/// The claims of earlier objects, by socket: a Gateway may have thousands of ListenerSets.
+#[derive(Default)]
+struct Standing(BTreeMap<(u16, bool), Claims>);
+
+#[derive(Default)]
+struct Claims {
+    protocols: Vec<(ListenerProtocol, usize)>,
+    hosts: BTreeMap<HostPattern, usize>,
+}
+
+impl Standing {
+    /// What is in the way of a claim: index and reason.
+    fn clash(&self, claim: &Claim) -> Option<(usize, &'static str)> {
+        let claims = self.0.get(&claim.socket)?;
+        let foreign =
+            claims.protocols.iter().find(|(protocol, _)| !protocol.shares_port_with(claim.protocol));
+        foreign
+            .map(|(_, listener)| (*listener, PROTOCOL))
+            .or_else(|| claims.hosts.get(&claim.host).map(|listener| (*listener, HOSTNAME)))
+    }
+
+    fn add(&mut self, claim: Claim) {
+        let claims = self.0.entry(claim.socket).or_default();
+        if !claims.protocols.iter().any(|(protocol, _)| *protocol == claim.protocol) {
+            claims.protocols.push((claim.protocol, claim.listener));
+        }
+        claims.hosts.entry(claim.host).or_insert(claim.listener);
     }
 }
 
@@ -70,9 +99,9 @@ fn clash(a: &Claim, b: &Claim) -> Option<&'static str> {
     if a.socket != b.socket {
         None
     } else if !a.protocol.shares_port_with(b.protocol) {
-        Some("ProtocolConflict")
+        Some(PROTOCOL)
     } else if a.host == b.host {
-        Some("HostnameConflict")
+        Some(HOSTNAME)
     } else {
         None
     }
@@ -111,7 +140,7 @@ fn lose(
     } else {
         "a listener of higher precedence on the same Gateway".to_owned()
     };
-    let (message, mend) = if reason == "HostnameConflict" {
+    let (message, mend) = if reason == HOSTNAME {
         (
             format!("port {port} and hostname {} are those of {with}", listener.host),
             "use another hostname or port",
@@ -163,3 +192,6 @@ pub(super) fn share_sockets(gateways: &mut [GatewayState<'_>], context: &mut Con
         }
     }
 }
+
+const HOSTNAME: &str = "HostnameConflict";
+const PROTOCOL: &str = "ProtocolConflict";

@@ -41,7 +41,7 @@ pub(super) fn apply(state: &mut GatewayState<'_>, context: &mut Context<'_>) {
             config.validation.as_ref().map(|validation| resolve(validation, &field, gateway, context))
         });
         if let Some(outcome) = outcome {
-            tell(listener, outcome);
+            tell(listener, outcome, gateway);
         }
     }
     let configs = frontend.per_port.iter().map(|port| &port.tls).chain([&frontend.default]);
@@ -58,13 +58,16 @@ fn config_of(frontend: &FrontendTls, port: u16) -> (Option<u16>, &FrontendTlsCon
     }
 }
 
-fn tell(listener: &mut ListenerState<'_>, outcome: &Outcome) {
+/// The owner of a ListenerSet learns that the Gateway's references do not resolve, not what they are.
+fn tell(listener: &mut ListenerState<'_>, outcome: &Outcome, gateway: &ObjectKey) {
+    let elsewhere = format!("spec.tls.frontend of {gateway} has no valid CA certificate for this port");
+    let is_own = listener.owner == *gateway;
     listener.client_auth = outcome.auth.clone();
     for (reason, message) in &outcome.faults {
-        listener.resolved.fail(reason, message);
+        listener.resolved.fail(reason, if is_own { message } else { &elsewhere });
     }
     if let ClientAuth::Closed { reason } = &outcome.auth {
-        listener.accepted.fail("NoValidCACertificate", &**reason);
+        listener.accepted.fail("NoValidCACertificate", if is_own { &**reason } else { &elsewhere });
     }
 }
 

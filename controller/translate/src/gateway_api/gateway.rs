@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use api::gateway_api::{Gateway, GatewayDefaultScope, SecretObjectReference};
 use api::{Object, ObjectKey};
+use model::GatewaySettings;
 
 use super::addresses::Addresses;
 use super::class::Class;
@@ -13,6 +14,7 @@ use super::listener_set::{self, SetState};
 use super::{conflict, filters};
 use crate::context::Context;
 use crate::grants::Referrer;
+use crate::parameters;
 use crate::problem::Problem;
 use crate::routes::ClientCertificate;
 use crate::status::Verdict;
@@ -33,6 +35,8 @@ pub(super) struct GatewayState<'a> {
     pub(super) client_certificate: ClientCertificate,
     /// Clients without a valid certificate are let in on some port that asks for one.
     pub(super) insecure: bool,
+    /// What holds for its proxies as a whole.
+    pub(super) settings: GatewaySettings,
     /// Its listeners, then those of its ListenerSets in order of precedence.
     pub(super) listeners: Vec<ListenerState<'a>>,
     /// The ListenerSets that name it, in order of precedence.
@@ -42,16 +46,16 @@ pub(super) struct GatewayState<'a> {
 impl GatewayState<'_> {
     /// Whether sockets are opened for it.
     pub(super) fn serves(&self) -> bool {
-        self.accepted.is_yes() && !self.addresses.none
+        self.accepted.is_yes() && !self.addresses.withheld
     }
 }
 
 /// Gateways of our classes, the oldest first.
 pub(super) fn gateways<'a>(
-    classes: &BTreeMap<&'a str, Class>,
+    classes: &BTreeMap<&'a str, Class<'a>>,
     context: &mut Context<'a>,
 ) -> Vec<GatewayState<'a>> {
-    let mut ours: Vec<(&Gateway, &Class)> = context
+    let mut ours: Vec<(&Gateway, &Class<'a>)> = context
         .index
         .all::<Gateway>()
         .filter_map(|gateway| Some((gateway, classes.get(gateway.spec.gateway_class_name.as_str())?)))
@@ -69,7 +73,7 @@ pub(super) fn gateways<'a>(
 
 fn evaluate<'a>(
     gateway: &'a Gateway,
-    class: &Class,
+    class: &Class<'a>,
     sets: Vec<&'a api::gateway_api::ListenerSet>,
     context: &mut Context<'a>,
 ) -> GatewayState<'a> {
@@ -87,11 +91,12 @@ fn evaluate<'a>(
         addresses,
         client_certificate: ClientCertificate::None,
         insecure: false,
+        settings: GatewaySettings::default(),
         listeners: Vec::new(),
         sets: Vec::new(),
     };
     state.refuse_default_scope(context);
-    state.read_parameters(context);
+    state.read_parameters(class, context);
     state.read_client_certificate(context);
     for (position, listener) in gateway.spec.listeners.iter().enumerate() {
         state.listeners.push(ListenerState::new(&state.key, position, listener, context));
@@ -118,21 +123,24 @@ impl GatewayState<'_> {
         }
     }
 
-    fn read_parameters(&mut self, context: &mut Context<'_>) {
+    fn read_parameters(&mut self, class: &Class<'_>, context: &mut Context<'_>) {
         let infrastructure = self.gateway.spec.infrastructure.as_ref();
-        let Some(reference) =
+        let mut own = None;
+        if let Some(reference) =
             infrastructure.and_then(|infrastructure| infrastructure.parameters_ref.as_ref())
-        else {
-            return;
-        };
-        let problem = Problem::error(
-            &self.key,
-            "spec.infrastructure.parametersRef",
-            ("Accepted", "InvalidParameters"),
-            format!("{} of group {:?} is no kind of parameters", reference.kind, reference.group),
-            "remove it",
-        );
-        self.accepted.report(problem, &mut context.problems);
+        {
+            let kind = (reference.group.as_str(), reference.kind.as_str());
+            match parameters::find(context.index, kind, Some(&self.key.namespace), &reference.name) {
+                Ok(found) => own = Some(found),
+                Err((message, mend)) => {
+                    let reason = ("Accepted", "InvalidParameters");
+                    let field = "spec.infrastructure.parametersRef";
+                    let problem = Problem::error(&self.key, field, reason, message, mend);
+                    self.accepted.report(problem, &mut context.problems);
+                }
+            }
+        }
+        self.settings = parameters::settings(class.parameters, own);
     }
 
     /// GEP-3155: whom the Gateway is to backends that ask for a certificate.

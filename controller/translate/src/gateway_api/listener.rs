@@ -7,7 +7,7 @@ use api::gateway_api::{
 };
 use api::{Object, ObjectKey};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use model::{ClientAuth, Filter, HostPattern, SecretName};
+use model::{ClientAuth, Filter, HostPattern, SecretName, TlsVersion};
 
 use super::conflict::Conflict;
 use crate::context::Context;
@@ -40,6 +40,8 @@ pub(super) struct ListenerState<'a> {
     pub(super) tls: ListenerTls,
     /// What a client must show.
     pub(super) client_auth: ClientAuth,
+    /// The lowest TLS version that is spoken (ListenerPolicy).
+    pub(super) min_version: TlsVersion,
     /// Filters that run before a route is matched.
     pub(super) filters: Vec<Filter>,
     /// Routes that are attached, until they are assembled.
@@ -141,6 +143,7 @@ impl<'a> ListenerState<'a> {
             conflict: None,
             tls: ListenerTls::None,
             client_auth: ClientAuth::None,
+            min_version: TlsVersion::default(),
             filters: Vec::new(),
             routes: Vec::new(),
             attached: 0,

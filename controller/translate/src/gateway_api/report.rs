@@ -1,8 +1,10 @@
 //! What Gateways, ListenerSets and policies say about themselves.
 
 use api::gateway_api::{
-    Condition, GatewayStatus, ListenerSetStatus, ListenerStatus, PolicyAncestorStatus, PolicyStatus,
+    BackendTlsPolicy, Condition, GatewayStatus, ListenerSetStatus, ListenerStatus, PolicyAncestorStatus,
+    PolicyStatus, XBackend, XBackendTrafficPolicy,
 };
+use api::{Object, ObjectKey};
 
 use super::gateway::GatewayState;
 use super::listener::{ListenerState, ListenerTls};
@@ -91,7 +93,7 @@ fn resolved(state: &GatewayState<'_>) -> Verdict {
 fn usable_parent(state: &GatewayState<'_>) -> Verdict {
     if !state.accepted.is_yes() {
         Verdict::no("Invalid", "The Gateway is not accepted")
-    } else if state.addresses.none {
+    } else if state.addresses.withheld {
         Verdict::no("Invalid", "The Gateway has no address")
     } else {
         Verdict::Yes
@@ -187,9 +189,12 @@ fn listener_set(state: &GatewayState<'_>, set: &SetState<'_>) -> (bool, Listener
     (verdict.is_yes(), status)
 }
 
-/// Notes what policies say about the Gateways that they act on.
+/// Notes what policies and XBackends say about the objects that they act on or are used by.
 pub(super) fn policies(context: &mut Context<'_>) {
     let ours = &context.index.inputs().controller_name;
+    for policy in left_over(context) {
+        context.statuses.insert(policy, Status::Policy(PolicyStatus::default()));
+    }
     for (policy, ancestors) in std::mem::take(&mut context.ancestors).into_inner() {
         let ancestors = ancestors.into_values().map(|(ancestor_ref, conditions)| PolicyAncestorStatus {
             ancestor_ref,
@@ -200,6 +205,20 @@ pub(super) fn policies(context: &mut Context<'_>) {
         let status = PolicyStatus { ancestors: ancestors.take(MAX_ANCESTORS).collect() };
         context.statuses.insert(policy, Status::Policy(status));
     }
+}
+
+/// Objects whose status has an entry of ours, which is to go unless something is said again.
+fn left_over(context: &Context<'_>) -> Vec<ObjectKey> {
+    let index = context.index;
+    let ours = &index.inputs().controller_name;
+    let has_ours = |status: &Option<PolicyStatus>| {
+        status.iter().flat_map(|status| &status.ancestors).any(|ancestor| ancestor.controller_name == *ours)
+    };
+    let tls = index.all::<BackendTlsPolicy>().filter(|policy| has_ours(&policy.status)).map(Object::key);
+    let traffic =
+        index.all::<XBackendTrafficPolicy>().filter(|policy| has_ours(&policy.status)).map(Object::key);
+    let backends = index.all::<XBackend>().filter(|backend| has_ours(&backend.status)).map(Object::key);
+    tls.chain(traffic).chain(backends).collect()
 }
 
 /// GEP-713: `status.ancestors` holds so many.

@@ -130,7 +130,8 @@ impl<'a, P: Policy> Targets<'a, P> {
         self.by_level.entry(level).or_default().push(policy);
     }
 
-    fn verdict(&mut self, policy: &P, object: &ObjectKey, verdict: Verdict) {
+    /// Adds to what a policy says about an object that it names.
+    pub(crate) fn verdict(&mut self, policy: &P, object: &ObjectKey, verdict: Verdict) {
         let known = self.verdicts.entry(policy.key()).or_default().entry(object.clone()).or_default();
         *known = std::mem::take(known).and(verdict);
     }
