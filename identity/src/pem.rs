@@ -147,7 +147,7 @@ pub(crate) fn facts(certificate: &CertificateDer<'_>, position: usize) -> Result
 
 fn parse<'a>(certificate: &'a CertificateDer<'_>, position: usize) -> Result<X509Certificate<'a>, PemError> {
     match X509Certificate::from_der(certificate) {
-        Ok((rest, parsed)) if rest.is_empty() => Ok(parsed),
+        Ok(([], parsed)) => Ok(parsed),
         Ok(_) => Err(PemError::BadCertificate { position, detail: "bytes are left after it".to_owned() }),
         Err(error) => Err(PemError::BadCertificate { position, detail: error.to_string() }),
     }

@@ -20,7 +20,7 @@ use crate::overload::{ListenerGate, Overload};
 use crate::settings::Settings;
 use crate::telemetry::access_log::{AccessLog, AccessLogFormat};
 use crate::telemetry::metrics::Metrics;
-use crate::upstream::Resolver;
+use crate::upstream::{HealthChecker, Resolver};
 use crate::worker::{Order, Shared, Worker};
 
 /// A running proxy. Dropped, it ends at once; [`Proxy::shutdown`] drains it first.
@@ -78,6 +78,7 @@ impl Proxy {
         let (stop, stops) = mpsc::unbounded_channel();
         let control = Control {
             sockets: Sockets::new(settings.bind, count),
+            health: HealthChecker::new(runtime.handle().clone(), shared.resolver.clone()),
             settings,
             shared,
             workers,
@@ -140,6 +141,7 @@ struct Control {
     shared: Shared,
     workers: Vec<Worker>,
     sockets: Sockets,
+    health: HealthChecker,
     gates: Arc<HashMap<ListenerName, Arc<ListenerGate>>>,
     compiled: Arc<ArcSwapOption<Compiled>>,
     applied: watch::Sender<Applied>,
@@ -202,6 +204,7 @@ impl Control {
         let format = if settings.access_log_text { AccessLogFormat::Text } else { AccessLogFormat::Json };
         self.shared.log.set_format(format);
         let listeners = self.hand_out(&compiled).await;
+        self.health.reconcile(compiled.backends.values());
         self.compiled.store(Some(compiled.clone()));
         self.shared.metrics.snapshot_generation.set(i64::try_from(compiled.generation).unwrap_or(i64::MAX));
         info!(generation = compiled.generation, listeners = listeners.len(), "Snapshot applied");
