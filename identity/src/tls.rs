@@ -58,3 +58,6 @@ pub(crate) fn provider() -> &'static Arc<CryptoProvider> {
         LazyLock::new(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
     &PROVIDER
 }
+
+#[cfg(test)]
+mod tests;

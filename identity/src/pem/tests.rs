@@ -1,3 +1,5 @@
+//! Key forms that load, and what is said of those that do not.
+
 use model::Secret;
 use rcgen::{CertificateParams, KeyPair, PKCS_RSA_SHA256, RsaKeySize, SanType};
 

@@ -1,3 +1,5 @@
+//! Shares, rotation and consistency of the pure picks.
+
 use std::cell::Cell;
 use std::collections::HashMap;
 

@@ -1,3 +1,5 @@
+//! Verdicts and intervals of health checks, without sockets.
+
 use super::*;
 
 fn policy() -> ActiveHealth {

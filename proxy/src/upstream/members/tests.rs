@@ -1,3 +1,5 @@
+//! Tiers, slow start and what outlives a change of members.
+
 use std::collections::{BTreeSet, HashMap};
 
 use model::Balance;

@@ -1,3 +1,5 @@
+//! The arithmetic of ejection.
+
 use std::sync::Arc;
 
 use model::{Address, Backend, Endpoint, EndpointSet, Origin};

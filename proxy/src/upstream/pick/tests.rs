@@ -1,3 +1,5 @@
+//! Sessions, exclusions, fitness and limits at a pick.
+
 use model::{Address, Balance, Circuit, Endpoint, EndpointSet, Origin};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Look-ups by a script, on a paused clock.
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::FutureExt;

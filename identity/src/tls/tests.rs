@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use identity::{
-    Blame, ClientAlpn, ClientTlsConfig, ConfigError, HandshakeError, PeerVerdict, ServerAlpn,
-    ServerTlsConfig, client_config, server_config,
-};
 use model::{
     ClientAuth, ClientTls, KeyPair, Roots, Secret, ServerTls, SubjectName, TlsVersion, TrustAnchors,
 };
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, SanType, date_time_ymd};
 use rustls::{ClientConnection, HandshakeKind, ServerConnection};
+
+use crate::{
+    Blame, ClientAlpn, ClientTlsConfig, ConfigError, HandshakeError, PeerVerdict, ServerAlpn,
+    ServerTlsConfig, client_config, server_config,
+};
 
 /// A certificate authority.
 struct Ca(CertifiedIssuer<'static, rcgen::KeyPair>);
