@@ -1,1 +1,17 @@
-//! Placeholder.
+//! The real binary with real peers: what the whole-system tests and programs stand on.
+//!
+//! | file | what |
+//! |---|---|
+//! | `gateway` | starts `diolkos serve` on an address of its own, waits until it serves |
+//! | `peer`    | nginx, HAProxy and other programs, started and stopped with the test |
+//! | `place`   | loopback addresses and folders that no other test has |
+//! | `wire`    | raw bytes to a port and what comes back |
+
+pub mod gateway;
+pub mod peer;
+pub mod place;
+pub mod wire;
+
+pub use gateway::Gateway;
+pub use peer::{Peer, run};
+pub use place::Place;

@@ -12,7 +12,8 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     crate::tidy::run(root)
 }
 
-fn cargo(root: &Path, arguments: &[&str]) -> Result<()> {
+/// Runs cargo; fails if it does.
+pub(crate) fn cargo(root: &Path, arguments: &[&str]) -> Result<()> {
     println!("cargo {}", arguments.join(" "));
     let status = Command::new("cargo").args(arguments).current_dir(root).status().context("cargo")?;
     ensure!(status.success(), "cargo {} failed", arguments.join(" "));

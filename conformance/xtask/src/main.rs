@@ -3,6 +3,7 @@
 
 mod check;
 mod crds;
+mod system;
 mod tidy;
 
 use std::path::{Path, PathBuf};
@@ -29,6 +30,11 @@ enum Verb {
         #[arg(long)]
         check: bool,
     },
+    /// Build the released binary and test it with real peers.
+    System {
+        /// Just the tests whose names contain this.
+        filter: Option<String>,
+    },
     /// Check style rules, dependency fences, bans, licences and sources.
     Tidy,
 }
@@ -49,6 +55,7 @@ fn run(verb: Verb) -> Result<()> {
         Verb::Check => check::run(&root),
         Verb::Crds { check: true } => crds::check(),
         Verb::Crds { check: false } => crds::write(),
+        Verb::System { filter } => system::run(&root, filter.as_deref()),
         Verb::Tidy => tidy::run(&root),
     }
 }
