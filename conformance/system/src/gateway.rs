@@ -64,7 +64,9 @@ impl Gateway {
     /// Whether readiness says so.
     pub async fn is_ready(&self) -> bool {
         let request = "GET /healthz/ready HTTP/1.0\r\nHost: health\r\n\r\n";
-        wire::exchange(self.place.at(15021), request).await.is_ok_and(|answer| answer.starts_with("HTTP/1.0 200") || answer.starts_with("HTTP/1.1 200"))
+        wire::exchange(self.place.at(15021), request)
+            .await
+            .is_ok_and(|answer| answer.starts_with("HTTP/1.0 200") || answer.starts_with("HTTP/1.1 200"))
     }
 
     /// Waits until a condition holds.

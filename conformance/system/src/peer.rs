@@ -37,7 +37,8 @@ impl Peer {
     /// HAProxy with this configuration below `defaults`.
     pub async fn haproxy(port: u16, configuration: &str) -> Result<Self> {
         let place = Place::new()?;
-        let head = "defaults\n  mode http\n  timeout connect 5s\n  timeout client 30s\n  timeout server 30s\n";
+        let head =
+            "defaults\n  mode http\n  timeout connect 5s\n  timeout client 30s\n  timeout server 30s\n";
         let path = place.write("haproxy.cfg", &format!("{head}{configuration}\n"))?;
         let child = spawn(Command::new("/usr/sbin/haproxy").arg("-db").arg("-f").arg(path))?;
         Self { place, child }.listening(port).await

@@ -69,14 +69,27 @@ async fn nginx_behind_and_curl_in_front() -> Result<()> {
 
     let resolve = format!("www.example:8443:{ip}");
     for version in ["--http1.1", "--http2"] {
-        let arguments =
-            ["-sS", "-k", version, "--resolve", &resolve, "-o", "/dev/null", "-w", "%{http_code} %{size_download}"];
+        let arguments = [
+            "-sS",
+            "-k",
+            version,
+            "--resolve",
+            &resolve,
+            "-o",
+            "/dev/null",
+            "-w",
+            "%{http_code} %{size_download}",
+        ];
         let answer = run("curl", &[&arguments[..], &["https://www.example:8443/big"]].concat()).await?;
         assert_eq!(answer, format!("200 {}", 16 << 20), "{version}");
     }
     // A response to HEAD and one of 304 have a length and no body; the connection goes on after them.
     let url = format!("http://{ip}:8080/big");
-    let twice = run("curl", &["-sSI", &url, "--next", "-sS", "-o", "/dev/null", "-w", "%{size_download} %{num_connects}", &url]).await?;
+    let twice = run(
+        "curl",
+        &["-sSI", &url, "--next", "-sS", "-o", "/dev/null", "-w", "%{size_download} %{num_connects}", &url],
+    )
+    .await?;
     assert!(twice.ends_with(&format!("{} 0", 16 << 20)), "{twice}");
     Ok(())
 }
@@ -96,7 +109,10 @@ async fn h2load_finds_no_failure_on_any_protocol() -> Result<()> {
         let report = run("h2load", &load).await?;
         assert!(report.contains("5000 succeeded, 0 failed, 0 errored, 0 timeout"), "{url}:\n{report}");
     }
-    assert_eq!(gateway.access_log().lines().filter(|line| line.contains("\"response_code\":200")).count(), 20_000);
+    assert_eq!(
+        gateway.access_log().lines().filter(|line| line.contains("\"response_code\":200")).count(),
+        20_000
+    );
     Ok(())
 }
 
@@ -106,7 +122,16 @@ async fn old_tls_is_refused_and_new_is_taken() -> Result<()> {
     let gateway = Gateway::start(&objects(&echo, 3000)).await?;
     let connect = gateway.place.at(8443).to_string();
     let shake = async |version: &'static str| {
-        let arguments = ["s_client", "-connect", &connect, "-servername", "www.example", "-cipher", "ALL:@SECLEVEL=0", version];
+        let arguments = [
+            "s_client",
+            "-connect",
+            &connect,
+            "-servername",
+            "www.example",
+            "-cipher",
+            "ALL:@SECLEVEL=0",
+            version,
+        ];
         system::peer::outcome("openssl", &arguments).await
     };
     for version in ["-tls1", "-tls1_1"] {
@@ -123,7 +148,10 @@ async fn old_tls_is_refused_and_new_is_taken() -> Result<()> {
 /// Requests whose length or target two parsers may read differently. None may reach the backend, and the
 /// connection may not be used again (reliability-security.md §2, rows 2, 3, 9 and 11).
 const AMBIGUOUS: &[(&str, &str)] = &[
-    ("CL.TE", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"),
+    (
+        "CL.TE",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n",
+    ),
     ("two lengths", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhelloX"),
     ("length list", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5, 6\r\n\r\nhelloX"),
     ("signed length", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +5\r\n\r\nhello"),
@@ -132,7 +160,10 @@ const AMBIGUOUS: &[(&str, &str)] = &[
     ("space before colon", "GET / HTTP/1.1\r\nHost: a\r\nContent-Length : 5\r\n\r\nhello"),
     ("folded header", "GET / HTTP/1.1\r\nHost: a\r\nX: a\r\n b\r\n\r\n"),
     ("hexadecimal length", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0x5\r\n\r\nhello"),
-    ("bad chunk size", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n+5\r\nhello\r\n0\r\n\r\n"),
+    (
+        "bad chunk size",
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n+5\r\nhello\r\n0\r\n\r\n",
+    ),
     ("no host", "GET / HTTP/1.1\r\n\r\n"),
     ("two hosts", "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"),
     ("target differs from host", "GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n"),

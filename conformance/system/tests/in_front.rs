@@ -58,7 +58,10 @@ async fn the_proxy_protocol_tells_who_the_client_is() -> Result<()> {
     for version in ["send-proxy", "send-proxy-v2"] {
         let haproxy = Peer::haproxy(
             80,
-            &format!("frontend f\n  bind IP:80\n  default_backend b\nbackend b\n  server s {} {version}\n", gateway.place.at(8080)),
+            &format!(
+                "frontend f\n  bind IP:80\n  default_backend b\nbackend b\n  server s {} {version}\n",
+                gateway.place.at(8080)
+            ),
         )
         .await?;
         let url = format!("http://{}/", haproxy.place.at(80));
@@ -74,13 +77,23 @@ async fn the_proxy_protocol_tells_who_the_client_is() -> Result<()> {
 #[tokio::test]
 async fn forwarding_headers_are_believed_from_trusted_peers_only() -> Result<()> {
     let echo = Peer::echo("behind").await?;
-    let gateway = Gateway::start(&objects(&echo, "  forwarded: {trustedHops: 1, trusted: [127.9.0.0/16]}")).await?;
+    let gateway =
+        Gateway::start(&objects(&echo, "  forwarded: {trustedHops: 1, trusted: [127.9.0.0/16]}")).await?;
     let url = format!("http://{}/", gateway.place.at(8080));
-    let spoof = ["-sS", "-H", "X-Forwarded-For: 192.0.2.1", "-H", "X_Forwarded_For: 192.0.2.1", "-H", "X-Real-IP: 192.0.2.1"];
+    let spoof = [
+        "-sS",
+        "-H",
+        "X-Forwarded-For: 192.0.2.1",
+        "-H",
+        "X_Forwarded_For: 192.0.2.1",
+        "-H",
+        "X-Real-IP: 192.0.2.1",
+    ];
     let untrusted = run("curl", &[&spoof[..], &["--interface", "127.8.0.1", &url]].concat()).await?;
     assert_eq!(forwarded_for(&untrusted), "127.8.0.1", "{untrusted}");
     assert!(!untrusted.contains("192.0.2.1"), "no spelling of it reaches the backend: {untrusted}");
-    let trusted = run("curl", &["-sS", "-H", "X-Forwarded-For: 192.0.2.1", "--interface", "127.9.0.1", &url]).await?;
+    let trusted =
+        run("curl", &["-sS", "-H", "X-Forwarded-For: 192.0.2.1", "--interface", "127.9.0.1", &url]).await?;
     assert_eq!(forwarded_for(&trusted), "192.0.2.1, 127.9.0.1", "{trusted}");
     Ok(())
 }

@@ -66,7 +66,11 @@ async fn a_save_takes_effect_and_a_broken_one_changes_nothing() -> Result<()> {
     for broken in [&ROUTE[..ROUTE.len() / 2], "{", &ROUTE.replace("matches", "matchs"), "\u{0}"] {
         let told = gateway.log().matches("more.yaml").count();
         gateway.write("more.yaml", broken)?;
-        gateway.until("told of the broken file", async |gateway| gateway.log().matches("more.yaml").count() > told).await?;
+        gateway
+            .until("told of the broken file", async |gateway| {
+                gateway.log().matches("more.yaml").count() > told
+            })
+            .await?;
         assert_eq!(status(&gateway, "/more").await, "302", "the last good state after {broken:?}");
         assert_eq!(status(&gateway, "/").await, "200");
         gateway.write("more.yaml", ROUTE)?;

@@ -52,7 +52,10 @@ async fn quickstart_answers_every_protocol() -> Result<()> {
     }
 
     let moved = run("curl", &["-sSi", &format!("http://{ip}:8080/old/thing")]).await?;
-    assert!(moved.starts_with("HTTP/1.1 301") && moved.contains(&format!("http://{ip}:8080/new/thing")), "{moved}");
+    assert!(
+        moved.starts_with("HTTP/1.1 301") && moved.contains(&format!("http://{ip}:8080/new/thing")),
+        "{moved}"
+    );
 
     let lines = gateway.access_log();
     assert!(lines.contains("\"path\":\"/old/thing\"") && lines.contains("\"response_code\":301"), "{lines}");
@@ -61,18 +64,24 @@ async fn quickstart_answers_every_protocol() -> Result<()> {
 
 #[tokio::test]
 async fn verbs_explain_and_check_a_folder() -> Result<()> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/quickstart").display().to_string();
+    let folder =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/quickstart").display().to_string();
     let binary = system::gateway::binary()?.display().to_string();
     let checked = run(&binary, &["check", "-f", &folder]).await?;
     assert!(checked.contains("0 errors"), "{checked}");
     let explained = run(&binary, &["explain", "-f", &folder, "GET", "http://localhost:8080/old/x"]).await?;
     assert!(explained.contains("(moved)"), "{explained}");
     let routes = run(&binary, &["get", "routes", "-f", &folder, "-o", "json"]).await?;
-    assert!(serde_json::from_str::<serde_json::Value>(&routes)?.as_array().is_some_and(|rows| rows.len() >= 6), "{routes}");
+    assert!(
+        serde_json::from_str::<serde_json::Value>(&routes)?.as_array().is_some_and(|rows| rows.len() >= 6),
+        "{routes}"
+    );
 
     let place = Place::new()?;
-    let bad = place.write("bad.yaml", "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec:\n  prots: []\n")?;
-    let (success, output) = system::peer::outcome(&binary, &["check", "-f", &bad.display().to_string()]).await?;
+    let bad = place
+        .write("bad.yaml", "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec:\n  prots: []\n")?;
+    let (success, output) =
+        system::peer::outcome(&binary, &["check", "-f", &bad.display().to_string()]).await?;
     assert!(!success && output.contains("bad.yaml:5") && output.contains("prots"), "{output}");
     let (success, output) = system::peer::outcome(&binary, &["serve", "-f", "/nonexistent/folder"]).await?;
     assert!(!success && output.contains("/nonexistent/folder"), "{output}");

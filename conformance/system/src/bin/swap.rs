@@ -93,7 +93,11 @@ fn report(ledger: &Ledger, arguments: &Arguments, seconds: f64) -> Result<()> {
     ensure!(failures.is_empty() && sent == answered, "{} requests failed", failures.len());
     ensure!(rate >= 5000.0, "only {rate:.0} requests/s: the machine is too busy for a verdict");
     let expected = arguments.seconds.saturating_sub(1);
-    ensure!(generations as u64 >= expected, "only {generations} of {} configurations were served", arguments.seconds);
+    ensure!(
+        generations as u64 >= expected,
+        "only {generations} of {} configurations were served",
+        arguments.seconds
+    );
     Ok(())
 }
 
