@@ -23,8 +23,6 @@ mod structure;
 mod suggest;
 mod yaml;
 
-pub use self::kinds::compile_all;
 pub use self::lines::LineMap;
 pub use self::object::{Decoded, Document, Hints, decode};
 pub use self::problem::{DecodeProblem, Reason, Severity};
-pub use self::schema::SchemaError;

@@ -183,11 +183,16 @@ pub enum FromValueError {
     Shape {
         /// What the object says.
         kind: &'static str,
-        /// Which field.
+        /// Which field, such as `spec.rules[0].name`.
+        path: String,
+        /// What is wrong with it.
         #[source]
         source: serde_json::Error,
     },
 }
+
+/// What a value lacks of its kind's type, and where.
+type ShapeError = serde_path_to_error::Error<serde_json::Error>;
 
 macro_rules! any_object {
     ($($kind:ident),* $(,)?) => {
@@ -237,9 +242,10 @@ macro_rules! any_object {
                 }
             }
 
-            fn of_kind(info: &KindInfo, value: Value) -> Option<Result<Self, serde_json::Error>> {
+            fn of_kind(info: &KindInfo, value: Value) -> Option<Result<Self, ShapeError>> {
                 $(if *info == KindInfo::of::<$kind>() {
-                    return Some(serde_json::from_value(value).map(|object| Self::$kind(Arc::new(object))));
+                    let object = serde_path_to_error::deserialize(value);
+                    return Some(object.map(|object| Self::$kind(Arc::new(object))));
                 })*
                 None
             }
@@ -313,7 +319,10 @@ impl AnyObject {
         }
         match Self::of_kind(info, value) {
             Some(Ok(object)) => Ok(object),
-            Some(Err(source)) => Err(FromValueError::Shape { kind: info.kind, source }),
+            Some(Err(error)) => {
+                let path = error.path().to_string();
+                Err(FromValueError::Shape { kind: info.kind, path, source: error.into_inner() })
+            }
             None => Err(FromValueError::UnknownKind { api_version, kind }),
         }
     }

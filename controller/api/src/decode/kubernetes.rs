@@ -40,3 +40,6 @@ fn default(object: &mut Map<String, Value>, name: &str, value: impl Into<Value>)
         object.insert(name.to_owned(), value.into());
     }
 }
+
+#[cfg(test)]
+mod tests;

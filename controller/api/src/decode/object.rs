@@ -11,7 +11,7 @@ use super::problem::{DecodeProblem, Reason, Severity};
 use super::schema::Schema;
 use super::structure::Report;
 use super::{kubernetes, metadata, rules, yaml};
-use crate::object::{AnyObject, ObjectKey, split_api_version};
+use crate::object::{AnyObject, FromValueError, ObjectKey, split_api_version};
 use crate::own;
 
 /// Largest object, as JSON, in bytes: what an API server takes as a request.
@@ -234,12 +234,12 @@ fn checked(
     let mut metadata = metadata?;
     metadata::values(report, kind, loaded.namespaced, &mut metadata);
     let Some(Value::Object(mut value)) = value else { return None };
-    if kind.is_core() {
-        kubernetes::check(report, kind, &mut value);
-    }
     value.insert("metadata".to_owned(), Value::Object(metadata));
     value.insert("apiVersion".to_owned(), kind.read_api_version(loaded).into());
     value.insert("kind".to_owned(), kind.name.into());
+    if kind.is_core() {
+        kubernetes::check(report, kind, &mut value);
+    }
     let value = Value::Object(value);
     if report.problems.is_empty() {
         rules::check(report, schema, &value);
@@ -247,15 +247,15 @@ fn checked(
     Some(value)
 }
 
-/// The last step. A schema and the Rust type made from it agree, so only a defect of one of them can fail here.
-fn typed(value: Value, lines: LineMap, at: Position) -> Result<Decoded, Vec<DecodeProblem>> {
+/// The last step: what a schema cannot say, such as that a text is a range of addresses, the field's own type may still refuse.
+fn typed(value: Value, lines: LineMap, object: Position) -> Result<Decoded, Vec<DecodeProblem>> {
     match AnyObject::from_value(value) {
         Ok(object) => Ok(Decoded { object, lines }),
-        Err(error) => {
-            let cause =
-                std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-            Err(one(at, "", Reason::WrongType, format!("{error}{cause}"), ""))
+        Err(FromValueError::Shape { path, source, .. }) => {
+            let at = lines.position_of(&path).unwrap_or(object);
+            Err(one(at, &path, Reason::Pattern, source.to_string(), ""))
         }
+        Err(error) => Err(one(object, "", Reason::UnknownKind, error.to_string(), "")),
     }
 }
 

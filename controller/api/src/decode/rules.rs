@@ -65,6 +65,7 @@ impl Rule {
     }
 
     /// Compiles the rule if it is not yet.
+    #[cfg(test)]
     pub(super) fn compile(&self) -> Result<(), String> {
         self.compiled().as_ref().map(|_| ()).map_err(Clone::clone)
     }

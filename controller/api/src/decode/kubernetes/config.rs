@@ -83,12 +83,20 @@ pub(super) fn trust_bundle(report: &mut Report, object: &mut Map<String, Value>)
     }
     let signer = text(spec, "signerName").unwrap_or_default();
     if !signer.is_empty() && !signer.contains('/') {
-        report.add_at(
-            "spec.signerName",
-            Reason::Pattern,
-            format!("{} is not a signer's name", quoted(signer)),
-            "DOMAIN/PATH",
-        );
+        let message = format!("{} is not a signer's name", quoted(signer));
+        report.add_at("spec.signerName", Reason::Pattern, message, "DOMAIN/PATH");
+        return;
+    }
+    let name = text(schema::object(object.get("metadata")), "name").unwrap_or_default();
+    let prefix = if signer.is_empty() { String::new() } else { format!("{}:", signer.replace('/', ":")) };
+    if name.strip_prefix(&*prefix).is_none_or(|rest| rest.contains(':')) {
+        let mend = if signer.is_empty() {
+            "Without signerName, a name has no colon".to_owned()
+        } else {
+            format!("The name of a bundle of this signer begins with {prefix}")
+        };
+        let message = format!("{} is not a name for this bundle", quoted(name));
+        report.add_at("metadata.name", Reason::Metadata, message, mend);
     }
 }
 

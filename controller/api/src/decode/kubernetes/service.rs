@@ -154,7 +154,10 @@ fn ports(report: &mut Report, spec: &Map<String, Value>) {
         let path = format!("spec.ports[{index}]");
         let port = schema::object(Some(port));
         port_number(report, &format!("{path}.port"), port.get("port"));
-        port_target(report, &format!("{path}.targetPort"), port.get("targetPort"));
+        // What was filled in from the port has been looked at.
+        if port.get("targetPort") != port.get("port") {
+            port_target(report, &format!("{path}.targetPort"), port.get("targetPort"));
+        }
         one_of(report, &format!("{path}.protocol"), text(port, "protocol"), &PROTOCOLS);
         let name = text(port, "name").unwrap_or_default();
         if name.is_empty() && ports.len() > 1 {

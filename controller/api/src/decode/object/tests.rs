@@ -109,7 +109,7 @@ fn structure_problems_say_field_line_and_mend() {
             "4:28: spec.rules[0].matches[0].method: must be one of \"GET\", \"HEAD\", \"POST\", \"PUT\", \"DELETE\", \"CONNECT\", \
              \"OPTIONS\", \"TRACE\", \"PATCH\", is \"Get\" (Did you mean GET?)",
         ),
-        ("spec: {rules: []}", "4:8: spec.rules: must have at least 1 entries, has 0"),
+        ("spec: {rules: []}", "4:8: spec.rules: must have at least 1 entry, has 0"),
         (
             "spec: {rules: [{matches: [{headers: [{name: a, value: b}, {name: a, value: c}]}]}]}",
             "4:59: spec.rules[0].matches[0].headers[1]: an earlier entry has the same name \"a\" (Remove or change one of the two)",
@@ -134,6 +134,19 @@ fn structure_problems_say_field_line_and_mend() {
     ] {
         assert_eq!(outcomes(&format!("{ROUTE}{spec}\n")), [expected], "{spec}");
     }
+}
+
+#[test]
+fn what_only_the_type_can_refuse_has_its_place_too() {
+    let text = "apiVersion: diolkos.io/v1alpha1\nkind: ListenerPolicy\nmetadata: {name: a}\nspec:\n  proxyProtocol:\n    mode: Required\n    \
+                trusted: [10.0.0.0/8, a]\n";
+    let found = problems(text);
+    assert_eq!(
+        (&*found[0].path, found[0].line, found[0].column),
+        ("spec.proxyProtocol.trusted[1]", 7, 27),
+        "{}",
+        found[0]
+    );
 }
 
 #[test]
