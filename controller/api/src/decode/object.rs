@@ -265,6 +265,7 @@ fn name_later_field(kind: &Kind, problem: &mut DecodeProblem) {
         && problem.reason == Reason::UnknownField
         && let Some(later) = own::later_field(kind.name, &problem.path)
     {
+        problem.reason = Reason::NotImplemented;
         later.message.clone_into(&mut problem.message);
         later.mend.clone_into(&mut problem.mend);
     }
@@ -302,7 +303,7 @@ fn known_kind(node: &Node<'_>, hints: &Hints) -> Result<KnownKind, Vec<DecodePro
         }
         Lookup::Unknown { .. } if let Some(later) = later_kind(api_version, kind) => {
             let at = place("kind");
-            Err(one(at, "kind", Reason::UnknownKind, later.message.to_owned(), later.mend))
+            Err(one(at, "kind", Reason::NotImplemented, later.message.to_owned(), later.mend))
         }
         Lookup::Unknown { ours, nearest } => {
             let message = format!("{kind} ({api_version}) is not a kind that Diolkos reads");

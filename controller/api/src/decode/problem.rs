@@ -57,6 +57,8 @@ pub enum Reason {
     UnknownVersion,
     /// A field that the kind does not have.
     UnknownField,
+    /// A field or kind of the interface that is not implemented yet.
+    NotImplemented,
     /// A key that occurs twice in one mapping, or a list entry whose keys occur twice.
     Duplicate,
     /// A value of another type than the field's.

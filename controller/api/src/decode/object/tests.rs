@@ -249,22 +249,18 @@ fn envelope_problems() {
 
 #[test]
 fn somebody_elses_kind_is_a_notice_and_a_mistyped_one_an_error() {
-    for (api_version, kind, severity) in [
-        ("apps/v1", "Deployment", Severity::Notice),
-        ("v1", "PersistentVolumeClaim", Severity::Notice),
-        ("networking.istio.io/v1", "Gateway", Severity::Error),
-        ("gateway.networking.x-k8s.io/v1alpha1", "XMesh", Severity::Notice),
-        ("gateway.networking.k8s.io/v1", "HTTPRuote", Severity::Error),
-        ("gateway.networking.k8s.o/v1", "HTTPRoute", Severity::Error),
-        ("diolkos.io/v1alpha1", "Nonsense", Severity::Error),
+    for (api_version, kind, reason, severity) in [
+        ("apps/v1", "Deployment", Reason::UnknownKind, Severity::Notice),
+        ("v1", "PersistentVolumeClaim", Reason::UnknownKind, Severity::Notice),
+        ("networking.istio.io/v1", "Gateway", Reason::NotImplemented, Severity::Error),
+        ("gateway.networking.x-k8s.io/v1alpha1", "XMesh", Reason::UnknownKind, Severity::Notice),
+        ("gateway.networking.k8s.io/v1", "HTTPRuote", Reason::UnknownKind, Severity::Error),
+        ("gateway.networking.k8s.o/v1", "HTTPRoute", Reason::UnknownKind, Severity::Error),
+        ("diolkos.io/v1alpha1", "Nonsense", Reason::UnknownKind, Severity::Error),
     ] {
         let found = problems(&format!("apiVersion: {api_version}\nkind: {kind}\nmetadata: {{name: a}}\n"));
         assert_eq!(found.len(), 1);
-        assert_eq!(
-            (found[0].reason, found[0].severity),
-            (Reason::UnknownKind, severity),
-            "{kind} of {api_version}"
-        );
+        assert_eq!((found[0].reason, found[0].severity), (reason, severity), "{kind} of {api_version}");
     }
 }
 
