@@ -13,13 +13,15 @@ use socket2::Socket;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{error, info, warn};
 
+use crate::admin::{Admin, Controls, Port, Surface};
 use crate::compiled::{BuildContext, Compiled};
-use crate::drain::{DrainPhase, DrainSignal};
+use crate::drain::{BlockReady, DrainPhase, DrainSignal, Readiness};
 use crate::listener::bind::{Change, Sockets};
 use crate::overload::{ListenerGate, Overload};
-use crate::settings::Settings;
+use crate::settings::{LogControl, Settings};
 use crate::telemetry::access_log::{AccessLog, AccessLogFormat};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::trace::Tracer;
 use crate::upstream::{HealthChecker, Resolver};
 use crate::worker::{Order, Shared, Worker};
 
@@ -31,6 +33,18 @@ pub struct Proxy {
     control: Option<JoinHandle<()>>,
     metrics: Arc<Metrics>,
     log: AccessLog,
+    surfaces: Surfaces,
+}
+
+/// Where the proxy can be asked about itself; none: off.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Surfaces {
+    /// Administration.
+    pub admin: Option<SocketAddr>,
+    /// Readiness.
+    pub health: Option<SocketAddr>,
+    /// Metrics.
+    pub metrics: Option<SocketAddr>,
 }
 
 /// What has become of the latest snapshot.
@@ -57,7 +71,7 @@ impl Proxy {
     /// Starts the threads. The proxy serves what comes through `snapshots`, from the first one on.
     ///
     /// # Errors
-    /// A thread, a runtime, or the access log cannot be made.
+    /// A thread, a runtime, the access log, or a surface's port cannot be had.
     pub fn start(settings: Settings, snapshots: watch::Receiver<Arc<Snapshot>>) -> io::Result<Self> {
         let count = settings.worker_count();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -66,36 +80,65 @@ impl Proxy {
         let log = AccessLog::start(settings.access_log.clone(), count)?;
         metrics.observe(&overload, &log);
         let (drain, drain_watch) = DrainSignal::new();
+        let readiness = Readiness::new(drain_watch.clone());
+        let tracer = Tracer::new(metrics.clone(), runtime.handle().clone());
         let shared = Shared {
             resolver: Arc::new(Resolver::system(runtime.handle().clone())),
             log: log.clone(),
             metrics: metrics.clone(),
+            tracer,
             overload: overload.clone(),
             drain: drain_watch,
         };
         let workers = (0..count).map(|core| Worker::start(core, shared.clone())).collect::<io::Result<Vec<_>>>()?;
         let (applied_sender, applied) = watch::channel(Applied::default());
         let (stop, stops) = mpsc::unbounded_channel();
+        let (bound, surfaces) = std::sync::mpsc::channel();
+        let compiled = Arc::<ArcSwapOption<Compiled>>::default();
+        let admin = Arc::new(Admin {
+            compiled: compiled.clone(),
+            metrics: metrics.clone(),
+            overload,
+            readiness: readiness.clone(),
+            controls: controls(&settings.log, stop.clone()),
+        });
         let control = Control {
-            sockets: Sockets::new(settings.bind, count),
+            unready: Some(readiness.block("no snapshot has been applied")),
             health: HealthChecker::new(runtime.handle().clone(), shared.resolver.clone()),
+            sockets: Sockets::new(settings.bind, count),
             settings,
             shared,
             workers,
             gates: Arc::default(),
-            compiled: Arc::default(),
+            compiled,
             applied: applied_sender,
             drain,
         };
         let control = std::thread::Builder::new()
             .name("control".into())
-            .spawn(move || runtime.block_on(control.run(snapshots, stops)))?;
-        Ok(Self { applied, stop, control: Some(control), metrics, log })
+            .spawn(move || {
+                runtime.block_on(async {
+                    let surfaces = serve_surfaces(&control.settings, &admin).await;
+                    let failed = surfaces.is_err();
+                    // Whoever starts the proxy waits for this.
+                    let _ = bound.send(surfaces);
+                    if !failed {
+                        control.run(snapshots, stops).await;
+                    }
+                });
+            })?;
+        let surfaces = surfaces.recv().map_err(io::Error::other)??;
+        Ok(Self { applied, stop, control: Some(control), metrics, log, surfaces })
     }
 
     /// What has become of the latest snapshot.
     pub fn applied(&self) -> watch::Receiver<Applied> {
         self.applied.clone()
+    }
+
+    /// Where the proxy can be asked about itself.
+    pub fn surfaces(&self) -> Surfaces {
+        self.surfaces
     }
 
     /// The metrics of the process.
@@ -135,17 +178,45 @@ impl Drop for Proxy {
     }
 }
 
+/// Binds the surfaces and serves them on the runtime that this runs on.
+async fn serve_surfaces(settings: &Settings, admin: &Arc<Admin>) -> io::Result<Surfaces> {
+    let serve = async |surface, address: Option<SocketAddr>| {
+        let Some(address) = address else { return Ok(None) };
+        let port = Port::bind(address, surface).await.map_err(|error| {
+            io::Error::new(error.kind(), format!("cannot listen on {address} for {surface:?}: {error}"))
+        })?;
+        let address = port.local_address()?;
+        tokio::spawn(port.serve(admin.clone()));
+        io::Result::Ok(Some(address))
+    };
+    Ok(Surfaces {
+        admin: serve(Surface::Admin, settings.admin).await?,
+        health: serve(Surface::Health, settings.health).await?,
+        metrics: serve(Surface::Metrics, settings.metrics).await?,
+    })
+}
+
+fn controls(log: &LogControl, stop: mpsc::UnboundedSender<Stop>) -> Controls {
+    Controls {
+        log_level: log.level.clone(),
+        set_log_level: log.set_level.clone(),
+        drain: Arc::new(move || drop(stop.send(Stop::Drain))),
+    }
+}
+
 /// What the control thread holds.
 struct Control {
     settings: Settings,
     shared: Shared,
     workers: Vec<Worker>,
     sockets: Sockets,
-    health: HealthChecker,
     gates: Arc<HashMap<ListenerName, Arc<ListenerGate>>>,
     compiled: Arc<ArcSwapOption<Compiled>>,
     applied: watch::Sender<Applied>,
     drain: DrainSignal,
+    health: HealthChecker,
+    /// Held until the first snapshot is served.
+    unready: Option<BlockReady>,
 }
 
 /// Memory and descriptors are looked at that often.
@@ -203,8 +274,12 @@ impl Control {
         self.shared.overload.configure(settings.memory_limit, settings.connection_limit);
         let format = if settings.access_log_text { AccessLogFormat::Text } else { AccessLogFormat::Json };
         self.shared.log.set_format(format);
+        if let Err(error) = self.shared.tracer.configure(settings.tracing_otlp.as_ref(), settings.tracing_per_10_000) {
+            warn!(%error, "Spans are not exported");
+        }
         let listeners = self.hand_out(&compiled).await;
         self.health.reconcile(compiled.backends.values());
+        self.unready = None;
         self.compiled.store(Some(compiled.clone()));
         self.shared.metrics.snapshot_generation.set(i64::try_from(compiled.generation).unwrap_or(i64::MAX));
         info!(generation = compiled.generation, listeners = listeners.len(), "Snapshot applied");

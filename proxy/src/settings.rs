@@ -1,5 +1,6 @@
 //! What the proxy is told once, at its start.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +33,33 @@ pub struct Settings {
     /// From then on connections have until this long after the stop was asked for, unless the snapshot says
     /// otherwise.
     pub drain_deadline: Duration,
+    /// The process's own log.
+    pub log: LogControl,
+}
+
+/// How the administration reads and changes the process's log filter; the process decides how.
+#[derive(Clone)]
+pub struct LogControl {
+    /// The filter now, as `tracing-subscriber` writes it.
+    pub level: Arc<dyn Fn() -> String + Send + Sync>,
+    /// Sets the filter.
+    pub set_level: Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>,
+}
+
+impl fmt::Debug for LogControl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LogControl")
+    }
+}
+
+impl Default for LogControl {
+    /// For a process whose log cannot be changed.
+    fn default() -> Self {
+        Self {
+            level: Arc::new(|| "fixed".to_owned()),
+            set_level: Arc::new(|_| Err("the log filter of this process is fixed".to_owned())),
+        }
+    }
 }
 
 impl Default for Settings {
@@ -47,6 +75,7 @@ impl Default for Settings {
             source: SourceLabels::default(),
             drain_delay: Duration::from_secs(15),
             drain_deadline: Duration::from_secs(45),
+            log: LogControl::default(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::TcpListener as StdListener;
+use std::net::{TcpListener as StdListener, UdpSocket as StdUdpSocket};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tracing::error;
 
-use crate::compiled::Compiled;
+use crate::compiled::{Compiled, CompiledProtocol};
 use crate::drain::{DrainPhase, DrainWatch};
 use crate::http::core::{Core, Live, Slot};
 use crate::listener::accept::accept;
@@ -24,6 +24,8 @@ use crate::listener::tls::Handshakes;
 use crate::overload::{ListenerGate, Overload, Pressure};
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::{Metrics, set_core};
+use crate::telemetry::trace::Tracer;
+use crate::udp::{self, DatagramSocket};
 use crate::upstream::{Resolver, Upstreams};
 
 /// What all workers share.
@@ -32,6 +34,7 @@ pub(crate) struct Shared {
     pub(crate) resolver: Arc<Resolver>,
     pub(crate) log: AccessLog,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) tracer: Arc<Tracer>,
     pub(crate) overload: Arc<Overload>,
     pub(crate) drain: DrainWatch,
 }
@@ -78,12 +81,20 @@ struct State {
     tools: Rc<Tools>,
     slots: HashMap<ListenerName, Rc<Slot>, ahash::RandomState>,
     accepting: HashMap<Wanted, JoinHandle<()>, ahash::RandomState>,
+    /// Datagram sockets see a drain to its end themselves.
+    datagrams: HashMap<Wanted, JoinHandle<()>, ahash::RandomState>,
 }
 
 async fn serve(core: usize, shared: Shared, mut inbox: mpsc::UnboundedReceiver<Order>) {
     let upstreams = Upstreams::new(shared.resolver);
     let tools = Rc::new(Tools {
-        core: Rc::new(Core::new(upstreams, shared.log.core(core), shared.metrics, shared.overload)),
+        core: Rc::new(Core::new(
+            upstreams,
+            shared.log.core(core),
+            shared.metrics,
+            shared.tracer,
+            shared.overload,
+        )),
         registry: Rc::default(),
         handshakes: Handshakes::default(),
         drain: shared.drain.clone(),
@@ -91,7 +102,7 @@ async fn serve(core: usize, shared: Shared, mut inbox: mpsc::UnboundedReceiver<O
     spawn_local(tend(tools.clone()));
     let (mut draining, mut forced) = (shared.drain.clone(), shared.drain.clone());
     let mut state =
-        State { tools, slots: HashMap::default(), accepting: HashMap::default() };
+        State { tools, slots: HashMap::default(), accepting: HashMap::default(), datagrams: HashMap::default() };
     loop {
         tokio::select! {
             order = inbox.recv() => match order {
@@ -118,10 +129,34 @@ async fn tend(tools: Rc<Tools>) {
     }
 }
 
+/// Serves a datagram socket to the end of a drain.
+async fn datagrams(socket: DatagramSocket, slot: Rc<Slot>, gate: Arc<ListenerGate>, tools: Rc<Tools>) {
+    let live = slot.live();
+    let core = &tools.core;
+    let l4 = udp::Tools {
+        upstreams: &core.upstreams,
+        log: &core.log,
+        metrics: &core.metrics,
+        listener: &live.metrics,
+        overload: &core.overload,
+        gate: &gate,
+        limit: live.listener.connection.limits.connections,
+        drain: tools.drain.clone(),
+        max_sessions: udp::DEFAULT_SESSIONS,
+    };
+    let rule = || match &slot.live().listener.protocol {
+        CompiledProtocol::Udp(rule) => rule.clone(),
+        CompiledProtocol::Http(_) | CompiledProtocol::Tls(_) | CompiledProtocol::Tcp(_) => None,
+    };
+    if let Err(error) = udp::serve(&socket, rule, l4).await {
+        error!(%error, listener = %live.listener.name, "Datagram socket cannot be read");
+    }
+}
+
 impl State {
     fn obey(&mut self, order: Order) {
         for wanted in &order.closed {
-            if let Some(task) = self.accepting.remove(wanted) {
+            if let Some(task) = self.accepting.remove(wanted).or_else(|| self.datagrams.remove(wanted)) {
                 task.abort();
             }
         }
@@ -167,7 +202,11 @@ impl State {
                 let task = spawn_local(accept(socket, slot, gate, self.tools.clone()));
                 self.accepting.insert(wanted.clone(), task);
             }
-            Kind::Datagram => {}
+            Kind::Datagram => {
+                let socket = DatagramSocket::new(StdUdpSocket::from(socket))?;
+                let task = spawn_local(datagrams(socket, slot, gate, self.tools.clone()));
+                self.datagrams.insert(wanted.clone(), task);
+            }
         }
         Ok(())
     }

@@ -14,6 +14,7 @@ use crate::compiled::{Compiled, CompiledListener, CompiledRule};
 use crate::overload::Overload;
 use crate::telemetry::access_log::CoreLog;
 use crate::telemetry::metrics::{ListenerMetrics, Metrics, RouteLabels, RouteMetrics};
+use crate::telemetry::trace::Tracer;
 use crate::upstream::{BackendHandle, Upstreams};
 
 /// One core's tools. Lives on that core's thread.
@@ -25,6 +26,8 @@ pub(crate) struct Core {
     pub(crate) log: CoreLog,
     /// Metrics of the process.
     pub(crate) metrics: Arc<Metrics>,
+    /// Spans.
+    pub(crate) tracer: Arc<Tracer>,
     /// How full the process is.
     pub(crate) overload: Arc<Overload>,
     wall: Cell<(Instant, SystemTime)>,
@@ -38,9 +41,10 @@ impl Core {
         upstreams: Upstreams<RequestBody>,
         log: CoreLog,
         metrics: Arc<Metrics>,
+        tracer: Arc<Tracer>,
         overload: Arc<Overload>,
     ) -> Self {
-        Self { upstreams, log, metrics, overload, wall: Cell::new((Instant::now(), SystemTime::now())) }
+        Self { upstreams, log, metrics, tracer, overload, wall: Cell::new((Instant::now(), SystemTime::now())) }
     }
 
     /// The wall clock at a moment just now, without asking the system each time.

@@ -24,6 +24,7 @@ use crate::overload::ShedReason;
 use crate::telemetry::access_log::LogEntry;
 use crate::telemetry::flags::Flags;
 use crate::telemetry::metrics::{RequestRecord, RouteMetrics};
+use crate::telemetry::trace::{SpanContext, SpanFacts, TraceId, trace_id};
 use crate::upstream::{BackendHandle, Picked, UpstreamError};
 
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -47,6 +48,7 @@ pub(crate) struct Exchange {
     /// The request is gRPC.
     pub(crate) grpc: bool,
     line: Option<Line>,
+    span: Option<SpanContext>,
     rule: Option<Arc<str>>,
     metrics: Option<Rc<Arc<RouteMetrics>>>,
     version: Version,
@@ -69,17 +71,20 @@ struct Line {
     user_agent: Option<HeaderValue>,
     request_id: Option<HeaderValue>,
     forwarded_for: Option<HeaderValue>,
+    trace: Option<TraceId>,
 }
 
 impl Exchange {
     pub(crate) fn begin(connection: Rc<Connection>, live: Rc<Live>, parts: &Parts) -> Self {
-        let line = connection.core.log.enabled().then(|| Line {
+        let told = connection.core.log.enabled() || connection.core.tracer.enabled();
+        let line = told.then(|| Line {
             method: parts.method.clone(),
             target: parts.uri.path_and_query().cloned(),
             authority: authority(parts),
             user_agent: parts.headers.get(header::USER_AGENT).cloned(),
             request_id: None,
             forwarded_for: None,
+            trace: None,
         });
         Self {
             connection,
@@ -90,6 +95,7 @@ impl Exchange {
             retries: 0,
             grpc: false,
             line,
+            span: None,
             rule: None,
             metrics: None,
             version: parts.version,
@@ -104,9 +110,11 @@ impl Exchange {
         }
     }
 
-    /// Notes what the endpoint will read.
-    pub(crate) fn note_announced(&mut self, headers: &HeaderMap) {
+    /// Begins the span, and notes what the endpoint will read.
+    pub(crate) fn note_announced(&mut self, headers: &mut HeaderMap) {
+        self.span = self.connection.core.tracer.begin(headers);
         if let Some(line) = &mut self.line {
+            line.trace = self.span.map(|span| span.trace_id()).or_else(|| trace_id(headers));
             line.request_id = headers.get(X_REQUEST_ID).cloned();
             line.forwarded_for = headers.get(X_FORWARDED_FOR).cloned();
         }
@@ -220,11 +228,15 @@ impl Exchange {
         self.connection.end_request();
         if let Some(line) = &self.line {
             self.log(line, duration, received);
+            if let Some(span) = &self.span {
+                self.end_span(span, line, duration);
+            }
         }
     }
 
     fn log(&self, line: &Line, duration: Duration, received: u64) {
         let connection = &*self.connection;
+        let trace = line.trace.map(|trace| trace.to_string());
         let attempt = self.picked.as_ref().map(Picked::attempt);
         let tls = connection.tls.as_ref();
         let entry = LogEntry {
@@ -250,11 +262,36 @@ impl Exchange {
             remote_address: Some(connection.remote),
             server_name: tls.and_then(|tls| tls.server_name.as_deref()),
             peer_spiffe_id: tls.and_then(|tls| tls.spiffe_id.as_deref()),
+            trace_id: trace.as_deref(),
             retries: self.retries,
             shed_reason: self.flags.contains(Flags::OVERLOAD).then(|| ShedReason::Overload.as_str()),
             ..LogEntry::new(connection.core.wall(self.start), duration)
         };
         connection.core.log.emit(&entry);
+    }
+
+    fn end_span(&self, span: &SpanContext, line: &Line, duration: Duration) {
+        let text = |value: &Option<HeaderValue>| value.as_ref().and_then(|value| value.to_str().ok().map(str::to_owned));
+        let authority = text(&line.authority).unwrap_or_default();
+        self.connection.core.tracer.end(
+            span,
+            &SpanFacts {
+                start: self.connection.core.wall(self.start),
+                duration,
+                method: line.method.as_str(),
+                scheme: self.connection.client.scheme,
+                authority: &authority,
+                path: line.target.as_ref().map_or("", PathAndQuery::path),
+                version: protocol(self.version).trim_start_matches("HTTP/"),
+                route: self.rule.as_deref(),
+                backend: self.picked.as_ref().map(|picked| picked.backend().name.as_str()),
+                upstream: self.picked.as_ref().and_then(|picked| picked.attempt().remote),
+                client: Some(self.connection.remote),
+                status: self.status,
+                flags: self.flags,
+                retries: self.retries,
+            },
+        );
     }
 }
 

@@ -90,7 +90,7 @@ fn enter<'l>(live: &'l Live, inbound: &mut Inbound, exchange: &mut Exchange) -> 
     let server = server(live, &connection, inbound.host())?;
     inbound.hop = hop::strip(&mut inbound.parts.headers);
     announce(live, server, &connection, inbound);
-    exchange.note_announced(&inbound.parts.headers);
+    exchange.note_announced(&mut inbound.parts.headers);
     Ok(server)
 }
 

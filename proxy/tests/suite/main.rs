@@ -9,6 +9,7 @@ mod filters;
 mod forward;
 mod grpc;
 mod log;
+mod observe;
 mod resilience;
 mod session;
 mod support;

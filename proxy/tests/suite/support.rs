@@ -41,7 +41,14 @@ impl Gateway {
     }
 
     pub async fn start_with(plan: Plan, settings: Settings) -> Self {
-        let settings = Settings { workers: 1, admin: None, health: None, metrics: None, ..settings };
+        let free = |asked: Option<SocketAddr>| asked.filter(|address| address.port() == 0);
+        let settings = Settings {
+            workers: 1,
+            admin: free(settings.admin),
+            health: free(settings.health),
+            metrics: free(settings.metrics),
+            ..settings
+        };
         let (snapshots, receiver) = watch::channel(Arc::new(plan.0));
         let proxy = Proxy::start(settings, receiver).unwrap();
         let mut applied = proxy.applied();
