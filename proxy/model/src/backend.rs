@@ -171,7 +171,7 @@ pub struct Balance {
     /// Prefer endpoints of the proxy's own zone while they are fit.
     #[serde(skip_serializing_if = "is_default")]
     pub prefer_zone: bool,
-    /// Zones to try next, in order.
+    /// Zones to try next, in order; they mean something only with `prefer_zone`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub failover_zones: Vec<Arc<str>>,
 }

@@ -59,7 +59,7 @@ pub(crate) async fn open(
     }
 }
 
-/// An endpoint's addresses; a name's in the resolver's order.
+/// An endpoint's addresses, a name's in an order that spreads connections over them.
 pub(crate) async fn addresses(
     endpoint: &EndpointState,
     resolver: &Resolver,
@@ -68,9 +68,26 @@ pub(crate) async fn addresses(
     match &endpoint.address {
         Address::Ip(ip) => Ok(vec![with_port(*ip)]),
         Address::Name(name) => match resolver.resolve(name).await {
-            Ok(addresses) => Ok(addresses.iter().copied().map(with_port).collect()),
+            Ok(addresses) => {
+                let mut addresses: Vec<SocketAddr> = addresses.iter().copied().map(with_port).collect();
+                spread(&mut addresses, fastrand::usize(..));
+                Ok(addresses)
+            }
             Err(reason) => Err(UpstreamError::unsent(UpstreamErrorKind::Resolve).because(reason)),
         },
+    }
+}
+
+/// Turns each family's addresses by `turns`; the families stay in the resolver's order, for one of them may not
+/// be reachable at all.
+fn spread(addresses: &mut [SocketAddr], turns: usize) {
+    let first_is_v4 = addresses.first().is_some_and(SocketAddr::is_ipv4);
+    let middle = addresses.iter().position(|address| address.is_ipv4() != first_is_v4);
+    let (first, second) = addresses.split_at_mut(middle.unwrap_or(addresses.len()));
+    for family in [first, second] {
+        if let Some(turns) = turns.checked_rem(family.len()) {
+            family.rotate_left(turns);
+        }
     }
 }
 
@@ -119,4 +136,24 @@ fn connect_error(error: &std::io::Error) -> UpstreamError {
         _ => UpstreamErrorKind::ConnectOther,
     };
     UpstreamError::unsent(kind).because(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_family_is_turned_and_keeps_its_place() {
+        let order = |turns: usize| {
+            let mut addresses: Vec<SocketAddr> = ["1.1.1.1:1", "2.2.2.2:1", "[::1]:1", "[::2]:1", "[::3]:1"]
+                .map(|address| address.parse().unwrap())
+                .to_vec();
+            spread(&mut addresses, turns);
+            addresses.iter().map(|address| address.ip().to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(order(0), ["1.1.1.1", "2.2.2.2", "::1", "::2", "::3"]);
+        assert_eq!(order(1), ["2.2.2.2", "1.1.1.1", "::2", "::3", "::1"]);
+        assert_eq!(order(5), ["2.2.2.2", "1.1.1.1", "::3", "::1", "::2"]);
+        spread(&mut [], 3);
+    }
 }
