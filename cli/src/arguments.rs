@@ -1,0 +1,174 @@
+//! The command line: verbs, flags, environment.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// A service-mesh gateway that is itself a mesh workload.
+#[derive(Debug, Parser)]
+#[command(name = "diolkos", version, propagate_version = true)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Carry traffic as the objects in a folder say
+    Serve(Serve),
+    /// Say of every object in a folder what becomes of it, and what is wrong
+    Check(Check),
+    /// Say what would happen to a request, and why
+    Explain(Explain),
+    /// List what a folder or a running gateway serves
+    Get(Get),
+    /// Run a workload to try a gateway on: it answers with what it saw
+    Echo(Echo),
+    /// Send one request: http, https, h2c, h2, grpc, grpcs, ws, wss, tcp, tls or udp
+    Probe(Probe),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Serve {
+    /// Folder (or file) of YAML and JSON objects; watched
+    #[arg(short = 'f', long = "file", value_name = "DIR")]
+    pub(crate) folder: PathBuf,
+    /// Address of Gateways that name none in spec.addresses
+    #[arg(long, env = "DIOLKOS_BIND", default_value = "127.0.0.1", value_name = "IP")]
+    pub(crate) bind: IpAddr,
+    /// Admin interface: state, configuration dump, log level
+    #[arg(long, env = "DIOLKOS_ADMIN", default_value = "127.0.0.1:15000", value_name = "ADDR")]
+    pub(crate) admin: SocketAddr,
+    /// Health interface: /healthz/ready
+    #[arg(long, env = "DIOLKOS_HEALTH", default_value = "127.0.0.1:15021", value_name = "ADDR")]
+    pub(crate) health: SocketAddr,
+    /// Metrics interface: /stats/prometheus
+    #[arg(long, env = "DIOLKOS_METRICS", default_value = "127.0.0.1:15020", value_name = "ADDR")]
+    pub(crate) metrics: SocketAddr,
+    /// Log filter, as in RUST_LOG: a level, or target=level pairs
+    #[arg(long, env = "DIOLKOS_LOG", default_value = "info", value_name = "FILTER")]
+    pub(crate) log: String,
+    /// Where access log lines go: a file, - for standard output, or off
+    #[arg(long, env = "DIOLKOS_ACCESS_LOG", default_value = "-", value_name = "FILE|-|off")]
+    pub(crate) access_log: String,
+    /// Worker threads; by default as many as there are cores to use
+    #[arg(long, env = "DIOLKOS_WORKERS", value_name = "N")]
+    pub(crate) workers: Option<usize>,
+    /// Zone that this gateway runs in, for backends that prefer their own
+    #[arg(long, env = "DIOLKOS_ZONE", value_name = "ZONE")]
+    pub(crate) zone: Option<String>,
+    /// After SIGTERM readiness fails at once and listeners stay open for that many seconds
+    #[arg(long, env = "DIOLKOS_DRAIN_DELAY", default_value_t = 0, value_name = "SECONDS")]
+    pub(crate) drain_delay: u64,
+    /// From SIGTERM on connections have that many seconds to end
+    #[arg(long, env = "DIOLKOS_DRAIN_DEADLINE", default_value_t = 5, value_name = "SECONDS")]
+    pub(crate) drain_deadline: u64,
+    /// How the state is printed
+    #[arg(long, default_value = "table")]
+    pub(crate) output: Format,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Check {
+    /// Folder or file of objects; - reads standard input
+    #[arg(short = 'f', long = "file", value_name = "DIR|FILE|-")]
+    pub(crate) folder: PathBuf,
+    /// How the result is printed
+    #[arg(short, long, default_value = "table")]
+    pub(crate) output: Format,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Explain {
+    /// Folder or file of objects; - reads standard input
+    #[arg(short = 'f', long = "file", value_name = "DIR|FILE|-")]
+    pub(crate) folder: PathBuf,
+    /// Request method
+    pub(crate) method: String,
+    /// Request URL: scheme, host, port, path and query
+    pub(crate) url: String,
+    /// Request header, NAME: VALUE; may be repeated
+    #[arg(short = 'H', long = "header", value_name = "HEADER")]
+    pub(crate) headers: Vec<String>,
+    /// Server name of the TLS handshake; by default the URL's host
+    #[arg(long, value_name = "NAME")]
+    pub(crate) sni: Option<String>,
+    /// How the result is printed
+    #[arg(short, long, default_value = "table")]
+    pub(crate) output: Format,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Get {
+    /// What to list
+    pub(crate) what: What,
+    /// Folder or file of objects; - reads standard input
+    #[arg(short = 'f', long = "file", value_name = "DIR|FILE|-", required_unless_present = "admin")]
+    pub(crate) folder: Option<PathBuf>,
+    /// Admin address of a running gateway
+    #[arg(long, value_name = "ADDR", conflicts_with = "folder")]
+    pub(crate) admin: Option<SocketAddr>,
+    /// How the result is printed
+    #[arg(short, long, default_value = "table")]
+    pub(crate) output: Format,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Echo {
+    /// What it calls itself in answers
+    #[arg(long, default_value = "echo", value_name = "NAME")]
+    pub(crate) workload: String,
+    /// Address for HTTP/1.1, HTTP/2, gRPC and WebSocket; may be repeated
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) http: Vec<SocketAddr>,
+    /// Address for TCP; may be repeated
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) tcp: Vec<SocketAddr>,
+    /// Address for UDP; may be repeated
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) udp: Vec<SocketAddr>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Probe {
+    /// SCHEME://HOST[:PORT][/PATH]
+    pub(crate) url: String,
+    /// Method; by default GET, and POST with data
+    #[arg(short = 'X', long, value_name = "METHOD")]
+    pub(crate) method: Option<String>,
+    /// Request header, NAME: VALUE; may be repeated
+    #[arg(short = 'H', long = "header", value_name = "HEADER")]
+    pub(crate) headers: Vec<String>,
+    /// What to send: a body, a message, bytes
+    #[arg(short, long)]
+    pub(crate) data: Option<String>,
+    /// Connect there, whatever the URL says
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) connect: Option<SocketAddr>,
+    /// File of CA certificates to verify the server by
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cacert: Option<PathBuf>,
+    /// Verify nothing
+    #[arg(long)]
+    pub(crate) insecure: bool,
+    /// Seconds to wait
+    #[arg(long, default_value_t = 10)]
+    pub(crate) timeout: u64,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum What {
+    Routes,
+    Listeners,
+    Backends,
+    Endpoints,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum Format {
+    /// Columns for people
+    Table,
+    /// JSON for programs
+    Json,
+}

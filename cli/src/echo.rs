@@ -1,0 +1,73 @@
+//! A workload to try a gateway on: it says what it saw, over HTTP, gRPC, WebSocket, TCP and UDP.
+//!
+//! `diolkos echo` runs one; `diolkos serve` runs those that the folder asks for: Pods whose image is
+//! `diolkos.io/echo`, on the Pod's own address.
+
+mod grpc;
+mod http;
+mod stream;
+mod websocket;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::{TcpListener, UdpSocket};
+use tokio::task::JoinSet;
+
+/// What an echo workload calls itself and where it listens.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct EchoSettings {
+    /// Its name in answers.
+    pub(crate) workload: String,
+    /// HTTP/1.1, HTTP/2 with prior knowledge, gRPC, WebSocket.
+    pub(crate) http: Vec<SocketAddr>,
+    /// Every line comes back.
+    pub(crate) tcp: Vec<SocketAddr>,
+    /// Every datagram comes back.
+    pub(crate) udp: Vec<SocketAddr>,
+}
+
+/// A running echo workload; dropping it ends it.
+#[derive(Debug)]
+pub(crate) struct Echo {
+    /// Protocol and bound address, in the order of the settings.
+    pub(crate) addresses: Vec<(&'static str, SocketAddr)>,
+    tasks: JoinSet<()>,
+}
+
+impl Echo {
+    /// Binds every address and serves.
+    ///
+    /// # Errors
+    /// If an address cannot be bound; the error names it.
+    pub(crate) async fn start(settings: EchoSettings) -> io::Result<Self> {
+        let mut echo = Self { addresses: Vec::new(), tasks: JoinSet::new() };
+        let workload: Arc<str> = settings.workload.into();
+        for address in settings.http {
+            let listener = TcpListener::bind(address).await.map_err(|error| at(address, error))?;
+            echo.addresses.push(("http", listener.local_addr()?));
+            echo.tasks.spawn(http::serve(listener, Arc::clone(&workload)));
+        }
+        for address in settings.tcp {
+            let listener = TcpListener::bind(address).await.map_err(|error| at(address, error))?;
+            echo.addresses.push(("tcp", listener.local_addr()?));
+            echo.tasks.spawn(stream::serve_tcp(listener, Arc::clone(&workload)));
+        }
+        for address in settings.udp {
+            let socket = UdpSocket::bind(address).await.map_err(|error| at(address, error))?;
+            echo.addresses.push(("udp", socket.local_addr()?));
+            echo.tasks.spawn(stream::serve_udp(socket, Arc::clone(&workload)));
+        }
+        Ok(echo)
+    }
+
+    /// Serves until it is dropped.
+    pub(crate) async fn run(mut self) {
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+fn at(address: SocketAddr, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{address}: {error}"))
+}
