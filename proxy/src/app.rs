@@ -90,7 +90,8 @@ impl Proxy {
             overload: overload.clone(),
             drain: drain_watch,
         };
-        let workers = (0..count).map(|core| Worker::start(core, shared.clone())).collect::<io::Result<Vec<_>>>()?;
+        let workers =
+            (0..count).map(|core| Worker::start(core, shared.clone())).collect::<io::Result<Vec<_>>>()?;
         let (applied_sender, applied) = watch::channel(Applied::default());
         let (stop, stops) = mpsc::unbounded_channel();
         let (bound, surfaces) = std::sync::mpsc::channel();
@@ -114,19 +115,17 @@ impl Proxy {
             applied: applied_sender,
             drain,
         };
-        let control = std::thread::Builder::new()
-            .name("control".into())
-            .spawn(move || {
-                runtime.block_on(async {
-                    let surfaces = serve_surfaces(&control.settings, &admin).await;
-                    let failed = surfaces.is_err();
-                    // Whoever starts the proxy waits for this.
-                    let _ = bound.send(surfaces);
-                    if !failed {
-                        control.run(snapshots, stops).await;
-                    }
-                });
-            })?;
+        let control = std::thread::Builder::new().name("control".into()).spawn(move || {
+            runtime.block_on(async {
+                let surfaces = serve_surfaces(&control.settings, &admin).await;
+                let failed = surfaces.is_err();
+                // Whoever starts the proxy waits for this.
+                let _ = bound.send(surfaces);
+                if !failed {
+                    control.run(snapshots, stops).await;
+                }
+            });
+        })?;
         let surfaces = surfaces.recv().map_err(io::Error::other)??;
         Ok(Self { applied, stop, control: Some(control), metrics, log, surfaces })
     }
@@ -227,7 +226,11 @@ const REBIND: Duration = Duration::from_secs(2);
 const FLUSH: Duration = Duration::from_secs(2);
 
 impl Control {
-    async fn run(mut self, mut snapshots: watch::Receiver<Arc<Snapshot>>, mut stops: mpsc::UnboundedReceiver<Stop>) {
+    async fn run(
+        mut self,
+        mut snapshots: watch::Receiver<Arc<Snapshot>>,
+        mut stops: mpsc::UnboundedReceiver<Stop>,
+    ) {
         let mut sample = tokio::time::interval(SAMPLE);
         let mut rebind = tokio::time::interval(REBIND);
         snapshots.mark_changed();
@@ -255,7 +258,8 @@ impl Control {
         let generation = self.applied.borrow().generation + 1;
         let previous = self.compiled.load_full();
         let context = BuildContext { generation, zone: self.settings.zone.clone() };
-        let built = tokio::task::spawn_blocking(move || Compiled::build(&snapshot, previous.as_deref(), &context));
+        let built =
+            tokio::task::spawn_blocking(move || Compiled::build(&snapshot, previous.as_deref(), &context));
         let error = match built.await {
             Ok(Ok(compiled)) => return self.apply(Arc::new(compiled)).await,
             Ok(Err(error)) => error.to_string(),
@@ -274,7 +278,9 @@ impl Control {
         self.shared.overload.configure(settings.memory_limit, settings.connection_limit);
         let format = if settings.access_log_text { AccessLogFormat::Text } else { AccessLogFormat::Json };
         self.shared.log.set_format(format);
-        if let Err(error) = self.shared.tracer.configure(settings.tracing_otlp.as_ref(), settings.tracing_per_10_000) {
+        if let Err(error) =
+            self.shared.tracer.configure(settings.tracing_otlp.as_ref(), settings.tracing_per_10_000)
+        {
             warn!(%error, "Spans are not exported");
         }
         let listeners = self.hand_out(&compiled).await;
@@ -297,7 +303,10 @@ impl Control {
                 warn!(%reason, listener = %name, "Listener cannot listen");
             }
         }
-        let gates = compiled.listeners.keys().map(|name| (name.clone(), self.gates.get(name).cloned().unwrap_or_default()));
+        let gates = compiled
+            .listeners
+            .keys()
+            .map(|name| (name.clone(), self.gates.get(name).cloned().unwrap_or_default()));
         self.gates = Arc::new(gates.collect());
         let mut shares: Vec<Vec<(_, Socket)>> = self.workers.iter().map(|_| Vec::new()).collect();
         for (wanted, sockets) in opened {
@@ -308,8 +317,13 @@ impl Control {
         let mut served = Vec::new();
         for (worker, opened) in self.workers.iter().zip(shares) {
             let (done, wait) = oneshot::channel();
-            let order =
-                Order { compiled: compiled.clone(), opened, closed: closed.clone(), gates: self.gates.clone(), done };
+            let order = Order {
+                compiled: compiled.clone(),
+                opened,
+                closed: closed.clone(),
+                gates: self.gates.clone(),
+                done,
+            };
             if worker.orders.send(order).is_ok() {
                 served.push(wait);
             }
@@ -338,8 +352,10 @@ impl Control {
         if matches!(how, Stop::Drain) {
             let compiled = self.compiled.load_full();
             let settings = compiled.as_ref().map(|compiled| compiled.settings());
-            let delay = settings.and_then(|settings| settings.drain_delay).unwrap_or(self.settings.drain_delay);
-            let deadline = settings.and_then(|settings| settings.drain_deadline).unwrap_or(self.settings.drain_deadline);
+            let delay =
+                settings.and_then(|settings| settings.drain_delay).unwrap_or(self.settings.drain_delay);
+            let deadline =
+                settings.and_then(|settings| settings.drain_deadline).unwrap_or(self.settings.drain_deadline);
             info!(?delay, ?deadline, "Draining");
             tokio::select! {
                 cut = self.drain.run(delay, deadline) => info!(cut, "Drained"),

@@ -1,7 +1,7 @@
 //! The data plane: bytes in, bytes out. Knows no Kubernetes; a [`model::Snapshot`] tells it everything.
 
-pub mod app;
 pub mod admin;
+pub mod app;
 pub mod compiled;
 pub mod drain;
 pub mod explain;

@@ -101,8 +101,12 @@ async fn serve(core: usize, shared: Shared, mut inbox: mpsc::UnboundedReceiver<O
     });
     spawn_local(tend(tools.clone()));
     let (mut draining, mut forced) = (shared.drain.clone(), shared.drain.clone());
-    let mut state =
-        State { tools, slots: HashMap::default(), accepting: HashMap::default(), datagrams: HashMap::default() };
+    let mut state = State {
+        tools,
+        slots: HashMap::default(),
+        accepting: HashMap::default(),
+        datagrams: HashMap::default(),
+    };
     loop {
         tokio::select! {
             order = inbox.recv() => match order {

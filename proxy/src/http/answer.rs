@@ -131,7 +131,10 @@ impl Body for AnswerBody {
     type Data = Bytes;
     type Error = BrokenAnswer;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenAnswer>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenAnswer>>> {
         let me = &mut *self;
         let polled = match &mut me.source {
             Source::Empty => Poll::Ready(None),
@@ -191,4 +194,3 @@ impl Drop for AnswerBody {
         }
     }
 }
-

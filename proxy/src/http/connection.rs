@@ -70,7 +70,13 @@ pub(crate) struct Tls {
 }
 
 impl Connection {
-    pub(crate) fn new(core: Rc<Core>, slot: Rc<Slot>, client: Client, addresses: Addresses, tls: Option<Tls>) -> Self {
+    pub(crate) fn new(
+        core: Rc<Core>,
+        slot: Rc<Slot>,
+        client: Client,
+        addresses: Addresses,
+        tls: Option<Tls>,
+    ) -> Self {
         Self {
             core,
             slot,

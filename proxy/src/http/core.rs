@@ -44,7 +44,14 @@ impl Core {
         tracer: Arc<Tracer>,
         overload: Arc<Overload>,
     ) -> Self {
-        Self { upstreams, log, metrics, tracer, overload, wall: Cell::new((Instant::now(), SystemTime::now())) }
+        Self {
+            upstreams,
+            log,
+            metrics,
+            tracer,
+            overload,
+            wall: Cell::new((Instant::now(), SystemTime::now())),
+        }
     }
 
     /// The wall clock at a moment just now, without asking the system each time.

@@ -143,7 +143,9 @@ fn canonicalise_target(parts: &mut Parts) -> Result<bool, Error> {
     }
     let parameters = canonical.parameters;
     let target = match canonical.path {
-        Cow::Borrowed(_) if parts.uri.authority().is_none() && parts.uri.scheme().is_none() => return Ok(parameters),
+        Cow::Borrowed(_) if parts.uri.authority().is_none() && parts.uri.scheme().is_none() => {
+            return Ok(parameters);
+        }
         Cow::Borrowed(_) => match parts.uri.path_and_query() {
             Some(target) if !target.as_str().is_empty() => target.clone(),
             Some(_) | None => PathAndQuery::from_static("/"),

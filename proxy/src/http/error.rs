@@ -103,9 +103,11 @@ impl Error {
             | Self::Misdirected
             | Self::Body(_) => Side::Downstream,
             Self::Upstream(error) if error.kind == UpstreamErrorKind::RequestBody => Side::Downstream,
-            Self::Upstream(_) | Self::TryTimeout | Self::RequestTimeout | Self::StreamIdle | Self::Upgrade => {
-                Side::Upstream
-            },
+            Self::Upstream(_)
+            | Self::TryTimeout
+            | Self::RequestTimeout
+            | Self::StreamIdle
+            | Self::Upgrade => Side::Upstream,
             Self::Overload
             | Self::NoRoute
             | Self::NoBackend
@@ -136,9 +138,11 @@ impl Error {
     /// Envoy's letters.
     pub(crate) fn flags(&self) -> Flags {
         match self {
-            Self::Malformed(_) | Self::UriTooLong | Self::HeadersTooLarge | Self::Method | Self::Expectation => {
-                Flags::DOWNSTREAM_PROTOCOL_ERROR
-            }
+            Self::Malformed(_)
+            | Self::UriTooLong
+            | Self::HeadersTooLarge
+            | Self::Method
+            | Self::Expectation => Flags::DOWNSTREAM_PROTOCOL_ERROR,
             Self::Misdirected | Self::NoRoute => Flags::NO_ROUTE,
             Self::Body(BodyError::Broken | BodyError::Abandoned) => Flags::DOWNSTREAM_TERMINATED,
             Self::Body(BodyError::Stalled) => Flags::IDLE_TIMEOUT,
@@ -182,7 +186,10 @@ impl Error {
 
     /// Whether the client's connection cannot be used again, since nobody knows where the next request begins.
     pub(crate) fn closes(&self) -> bool {
-        matches!(self, Self::Malformed(_) | Self::UriTooLong | Self::HeadersTooLarge | Self::Method | Self::Body(_))
+        matches!(
+            self,
+            Self::Malformed(_) | Self::UriTooLong | Self::HeadersTooLarge | Self::Method | Self::Body(_)
+        )
     }
 }
 
@@ -210,7 +217,9 @@ fn upstream_flags(kind: &UpstreamErrorKind) -> Flags {
         | UpstreamErrorKind::TlsFailed
         | UpstreamErrorKind::TlsClosed(_) => Flags::UPSTREAM_CONNECTION_FAILURE,
         UpstreamErrorKind::Refused => Flags::UPSTREAM_RESET,
-        UpstreamErrorKind::ResetBeforeResponse | UpstreamErrorKind::ResetMidResponse => Flags::UPSTREAM_TERMINATED,
+        UpstreamErrorKind::ResetBeforeResponse | UpstreamErrorKind::ResetMidResponse => {
+            Flags::UPSTREAM_TERMINATED
+        }
         UpstreamErrorKind::Protocol => Flags::UPSTREAM_PROTOCOL_ERROR,
         UpstreamErrorKind::RequestBody => Flags::DOWNSTREAM_TERMINATED,
     }
@@ -229,8 +238,12 @@ fn upstream_details(kind: &UpstreamErrorKind) -> &'static str {
             "upstream_reset_before_response_started{tls_failure}"
         }
         UpstreamErrorKind::Refused => "upstream_reset_before_response_started{remote_refused_stream_reset}",
-        UpstreamErrorKind::ResetBeforeResponse => "upstream_reset_before_response_started{connection_termination}",
-        UpstreamErrorKind::ResetMidResponse => "upstream_reset_after_response_started{connection_termination}",
+        UpstreamErrorKind::ResetBeforeResponse => {
+            "upstream_reset_before_response_started{connection_termination}"
+        }
+        UpstreamErrorKind::ResetMidResponse => {
+            "upstream_reset_after_response_started{connection_termination}"
+        }
         UpstreamErrorKind::Protocol => "upstream_reset_before_response_started{protocol_error}",
         UpstreamErrorKind::RequestBody => "downstream_remote_disconnect",
     }

@@ -271,7 +271,9 @@ impl Exchange {
     }
 
     fn end_span(&self, span: &SpanContext, line: &Line, duration: Duration) {
-        let text = |value: &Option<HeaderValue>| value.as_ref().and_then(|value| value.to_str().ok().map(str::to_owned));
+        let text = |value: &Option<HeaderValue>| {
+            value.as_ref().and_then(|value| value.to_str().ok().map(str::to_owned))
+        };
         let authority = text(&line.authority).unwrap_or_default();
         self.connection.core.tracer.end(
             span,

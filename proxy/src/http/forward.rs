@@ -193,7 +193,12 @@ async fn attempt(
 }
 
 /// What is left to do with the endpoint's answer.
-fn conclude(mut response: Answer, target: &CompiledTarget, inbound: &Inbound, limits: Limits) -> Result<Outcome, Error> {
+fn conclude(
+    mut response: Answer,
+    target: &CompiledTarget,
+    inbound: &Inbound,
+    limits: Limits,
+) -> Result<Outcome, Error> {
     let granted = hop::strip(response.headers_mut()).upgrade;
     filter::response(&target.filters, response.headers_mut(), &inbound.sharing);
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {

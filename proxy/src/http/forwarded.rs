@@ -36,8 +36,8 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) fn new(peer: IpAddr, tls: bool, certificate: Option<HeaderValue>, policy: &Forwarded) -> Self {
         let peer = peer.to_canonical();
-        let peer_value =
-            HeaderValue::from_maybe_shared(peer.to_string()).expect("an IP address is made of visible characters");
+        let peer_value = HeaderValue::from_maybe_shared(peer.to_string())
+            .expect("an IP address is made of visible characters");
         let scheme = if tls { "https" } else { "http" };
         Self { peer, peer_value, scheme, certificate, believed: believed(peer, policy) }
     }
@@ -139,9 +139,7 @@ impl Client {
 /// Headers that say who somebody is, by lower-case name.
 fn is_identity(name: &str) -> bool {
     match name.as_bytes().first() {
-        Some(b'x') => {
-            name.starts_with("x-forwarded-") || name.starts_with("x-envoy-") || name == "x-real-ip"
-        }
+        Some(b'x') => name.starts_with("x-forwarded-") || name.starts_with("x-envoy-") || name == "x-real-ip",
         Some(b'f') => name == "forwarded",
         Some(b'l') => name.starts_with("l5d-"),
         _ => false,
@@ -154,8 +152,14 @@ pub(crate) fn strip_trailers(trailers: &mut HeaderMap) {
         let text = name.as_str();
         is_identity(text)
             || text.contains(['_', '.'])
-            || [header::HOST, header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::TE, header::CONNECTION]
-                .contains(name)
+            || [
+                header::HOST,
+                header::CONTENT_LENGTH,
+                header::TRANSFER_ENCODING,
+                header::TE,
+                header::CONNECTION,
+            ]
+            .contains(name)
             || [header::AUTHORIZATION, header::COOKIE, header::UPGRADE, BAGGAGE].contains(name)
     };
     while let Some(name) = trailers.keys().find(|name| refused(name)).cloned() {

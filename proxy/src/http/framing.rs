@@ -244,7 +244,10 @@ mod tests {
 
     #[test]
     fn obsolete_line_ends_are_line_ends() {
-        assert_eq!(verdicts(&[b"POST / HTTP/1.1\nContent-Length: 3\nTransfer-Encoding: chunked\n\n"]), [true]);
+        assert_eq!(
+            verdicts(&[b"POST / HTTP/1.1\nContent-Length: 3\nTransfer-Encoding: chunked\n\n"]),
+            [true]
+        );
     }
 
     proptest! {

@@ -43,7 +43,8 @@ fn strip_nominated(headers: &mut HeaderMap, hop: &mut Hop) {
             let token = token.trim_ascii();
             if token.eq_ignore_ascii_case(b"upgrade") {
                 hop.upgrade = headers.get(header::UPGRADE).cloned();
-            } else if !is_option(token) && !is_kept(token)
+            } else if !is_option(token)
+                && !is_kept(token)
                 && let Ok(name) = HeaderName::from_bytes(token)
             {
                 headers.remove(name);
@@ -65,7 +66,10 @@ fn is_kept(token: &[u8]) -> bool {
 }
 
 fn has_trailers(value: &HeaderValue) -> bool {
-    value.as_bytes().split(|byte| *byte == b',').any(|token| token.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+    value
+        .as_bytes()
+        .split(|byte| *byte == b',')
+        .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"trailers"))
 }
 
 #[cfg(test)]
@@ -73,7 +77,10 @@ mod tests {
     use super::*;
 
     fn map(fields: &[(&'static str, &'static str)]) -> HeaderMap {
-        fields.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
+        fields
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .collect()
     }
 
     fn names(headers: &HeaderMap) -> Vec<&str> {
@@ -99,7 +106,8 @@ mod tests {
 
     #[test]
     fn framing_and_host_cannot_be_nominated() {
-        let mut headers = map(&[("connection", "host, content-length"), ("host", "a"), ("content-length", "1")]);
+        let mut headers =
+            map(&[("connection", "host, content-length"), ("host", "a"), ("content-length", "1")]);
         strip(&mut headers);
         assert_eq!(names(&headers), ["content-length", "host"]);
     }

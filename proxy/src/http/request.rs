@@ -73,7 +73,11 @@ async fn serve(live: &Live, inbound: &mut Inbound, exchange: &mut Exchange) -> O
 }
 
 /// What happens before anybody's rules are asked.
-fn enter<'l>(live: &'l Live, inbound: &mut Inbound, exchange: &mut Exchange) -> Result<&'l CompiledServer, Error> {
+fn enter<'l>(
+    live: &'l Live,
+    inbound: &mut Inbound,
+    exchange: &mut Exchange,
+) -> Result<&'l CompiledServer, Error> {
     let connection = exchange.connection.clone();
     if inbound.parts.version < Version::HTTP_2 && connection.scan.take() {
         return Err(Error::Malformed("more than one length of the body"));
@@ -205,7 +209,12 @@ pub(crate) fn fail(error: &Error, inbound: &Inbound, exchange: &mut Exchange) ->
 }
 
 /// The last edits of the head, and the exchange goes into the body.
-fn finish(outcome: Outcome, inbound: &Inbound, mut exchange: Exchange, outlet: &Outlet) -> Response<AnswerBody> {
+fn finish(
+    outcome: Outcome,
+    inbound: &Inbound,
+    mut exchange: Exchange,
+    outlet: &Outlet,
+) -> Response<AnswerBody> {
     let version = inbound.parts.version;
     let closing = exchange.connection.closing.get();
     let mut response = match outcome {

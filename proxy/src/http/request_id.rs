@@ -17,7 +17,8 @@ pub(crate) fn generate() -> HeaderValue {
         let nibble = nibbles.next().unwrap_or_default();
         *byte = if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
     }
-    HeaderValue::from_maybe_shared(Bytes::copy_from_slice(&text)).expect("hexadecimal digits and dashes are visible")
+    HeaderValue::from_maybe_shared(Bytes::copy_from_slice(&text))
+        .expect("hexadecimal digits and dashes are visible")
 }
 
 #[cfg(test)]

@@ -66,7 +66,9 @@ pub(crate) fn message(status: StatusCode, text: Bytes, dialect: Dialect) -> Resp
 /// The HTTP status of an error.
 pub(crate) fn status(error: &Error) -> StatusCode {
     match error {
-        Error::Malformed(_) | Error::Body(BodyError::Broken | BodyError::Abandoned) => StatusCode::BAD_REQUEST,
+        Error::Malformed(_) | Error::Body(BodyError::Broken | BodyError::Abandoned) => {
+            StatusCode::BAD_REQUEST
+        }
         Error::UriTooLong => StatusCode::URI_TOO_LONG,
         Error::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         Error::Method => StatusCode::METHOD_NOT_ALLOWED,
@@ -203,7 +205,10 @@ mod tests {
 
     #[test]
     fn answers_name_no_internals() {
-        let failure = Error::InvalidBackend { reason: "secret-namespace/db".into(), status: StatusCode::INTERNAL_SERVER_ERROR };
+        let failure = Error::InvalidBackend {
+            reason: "secret-namespace/db".into(),
+            status: StatusCode::INTERNAL_SERVER_ERROR,
+        };
         let response = error(&failure, Dialect::Http);
         assert_eq!(response.status(), 500);
         assert_eq!(response.body(), "no backend");

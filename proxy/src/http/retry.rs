@@ -82,7 +82,8 @@ impl<'r> Retries<'r> {
     /// How long to wait before the next try: half to all of the doubled base, so that clients spread.
     pub(crate) fn backoff(&self) -> Duration {
         let Some(policy) = self.policy else { return Duration::ZERO };
-        let factor = 1u32.checked_shl(self.made.saturating_sub(1)).unwrap_or(u32::MAX).min(MAX_BACKOFF_FACTOR);
+        let factor =
+            1u32.checked_shl(self.made.saturating_sub(1)).unwrap_or(u32::MAX).min(MAX_BACKOFF_FACTOR);
         policy.backoff.saturating_mul(factor).mul_f64(0.5 + fastrand::f64() / 2.0)
     }
 }

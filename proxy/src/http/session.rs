@@ -49,7 +49,8 @@ impl<'f> Stickiness<'f> {
         if let Some(policy) = forward.session(target) {
             let connection = &exchange.connection;
             let now = seconds(connection.core.wall(exchange.start));
-            let given = Ticket::read(policy, &inbound.parts.headers).filter(|ticket| ticket.holds(policy, now));
+            let given =
+                Ticket::read(policy, &inbound.parts.headers).filter(|ticket| ticket.holds(policy, now));
             stickiness.session = Some(Session { policy, given, now, secure: connection.tls.is_some() });
         }
         if let Some(affinity) = &backend.spec.balance.affinity {
@@ -116,13 +117,16 @@ impl Session<'_> {
         let value = if timed { format!("{token}.{began:x}.{:x}", self.now) } else { token };
         match &self.policy.carrier {
             SessionCarrier::Header(name) => {
-                if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::try_from(value)) {
+                if let (Ok(name), Ok(value)) =
+                    (HeaderName::from_bytes(name.as_bytes()), HeaderValue::try_from(value))
+                {
                     headers.insert(name, value);
                 }
             }
             SessionCarrier::Cookie { name, path, permanent } => {
                 let life = self.policy.absolute_timeout.filter(|_| *permanent);
-                let left = life.map(|life| life.saturating_sub(Duration::from_secs(self.now.saturating_sub(began))));
+                let left =
+                    life.map(|life| life.saturating_sub(Duration::from_secs(self.now.saturating_sub(began))));
                 if let Some(cookie) = cookie::make(name, &value, path, left, self.secure) {
                     headers.append(header::SET_COOKIE, cookie);
                 }
@@ -196,7 +200,9 @@ mod tests {
         assert_eq!(first, "sid=00000000000000ab; Path=/; HttpOnly; SameSite=Lax; Secure");
         let given = Ticket::parse("00000000000000ab").unwrap();
         assert_eq!(kept(&session(&policy, Some(given.clone()), 200), 0xab), None);
-        assert!(kept(&session(&policy, Some(given), 200), 0xcd).unwrap().starts_with("sid=00000000000000cd;"));
+        assert!(
+            kept(&session(&policy, Some(given), 200), 0xcd).unwrap().starts_with("sid=00000000000000cd;")
+        );
     }
 
     #[test]

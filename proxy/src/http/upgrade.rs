@@ -33,7 +33,8 @@ const BUFFER: usize = 16 * 1024;
 pub(crate) fn agreed(asked: Option<&HeaderValue>, granted: Option<HeaderValue>) -> Option<HeaderValue> {
     let (asked, granted) = (asked?, granted?);
     let mut protocols = asked.as_bytes().split(|byte| *byte == b',');
-    let named = protocols.any(|protocol| protocol.trim_ascii().eq_ignore_ascii_case(granted.as_bytes().trim_ascii()));
+    let named =
+        protocols.any(|protocol| protocol.trim_ascii().eq_ignore_ascii_case(granted.as_bytes().trim_ascii()));
     named.then_some(granted)
 }
 
@@ -49,7 +50,8 @@ impl Tunnel {
             exchange.flag(Flags::UPSTREAM_TERMINATED);
             return;
         };
-        let mut relay = Relay { downstream, upstream: TokioIo::new(upstream), up: Way::new(), down: Way::new() };
+        let mut relay =
+            Relay { downstream, upstream: TokioIo::new(upstream), up: Way::new(), down: Way::new() };
         let result = relay.run(idle).await;
         exchange.note_tunnel(relay.up.moved, relay.down.moved);
         match result {

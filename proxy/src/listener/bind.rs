@@ -84,7 +84,9 @@ impl Sockets {
         for (name, listener) in &compiled.listeners {
             let kind = match listener.protocol {
                 CompiledProtocol::Udp(_) => Kind::Datagram,
-                CompiledProtocol::Http(_) | CompiledProtocol::Tls(_) | CompiledProtocol::Tcp(_) => Kind::Stream,
+                CompiledProtocol::Http(_) | CompiledProtocol::Tls(_) | CompiledProtocol::Tcp(_) => {
+                    Kind::Stream
+                }
             };
             let default = std::slice::from_ref(&self.default);
             let addresses = if listener.addresses.is_empty() { default } else { &listener.addresses };

@@ -17,7 +17,9 @@ use super::registry::Registry;
 use super::serve;
 use super::sniff::{Sniffed, sniff};
 use super::tls::{Handshakes, PeerCertificate, TlsFacts, TlsLimits, TlsOutcome, TlsTarget, accept};
-use crate::compiled::{ClientAuthMode, CompiledL4, CompiledProtocol, CompiledServer, CompiledTlsServer, HostTable};
+use crate::compiled::{
+    ClientAuthMode, CompiledL4, CompiledProtocol, CompiledServer, CompiledTlsServer, HostTable,
+};
 use crate::drain::DrainWatch;
 use crate::http::connection::{Addresses, Connection, Tls};
 use crate::http::core::{Core, Live, Slot};

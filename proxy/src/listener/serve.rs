@@ -52,7 +52,9 @@ where
     let outlet = Rc::new(Outlet::default());
     let service = {
         let (connection, outlet) = (connection.clone(), outlet.clone());
-        service_fn(move |request: hyper::Request<Incoming>| handle(connection.clone(), outlet.clone(), request))
+        service_fn(move |request: hyper::Request<Incoming>| {
+            handle(connection.clone(), outlet.clone(), request)
+        })
     };
     let builder = http1_builder(limits);
     let mut watch = Watch::new(&connection, registered, limits, true);
@@ -91,13 +93,17 @@ where
     let outlet = Rc::new(Outlet::default());
     let service = {
         let connection = connection.clone();
-        service_fn(move |request: hyper::Request<Incoming>| handle(connection.clone(), outlet.clone(), request))
+        service_fn(move |request: hyper::Request<Incoming>| {
+            handle(connection.clone(), outlet.clone(), request)
+        })
     };
     let io = TokioIo::new(Watched::new(stream, connection.clone(), false));
     let mut codec = http2_builder(limits).serve_connection(io, service);
     let mut watch = Watch::new(&connection, registered, limits, false);
     drop(live);
-    if let Ended::Codec(Err(error)) = poll_fn(|cx| watch.poll(&mut codec, |codec| codec.graceful_shutdown(), cx)).await {
+    if let Ended::Codec(Err(error)) =
+        poll_fn(|cx| watch.poll(&mut codec, |codec| codec.graceful_shutdown(), cx)).await
+    {
         debug!(%error, client = %connection.remote, "HTTP/2 connection ended with an error");
     }
 }
@@ -186,7 +192,12 @@ struct Watch<'c> {
 }
 
 impl<'c> Watch<'c> {
-    fn new(connection: &'c Connection, registered: &'c Registered, limits: &ListenerLimits, parks: bool) -> Self {
+    fn new(
+        connection: &'c Connection,
+        registered: &'c Registered,
+        limits: &ListenerLimits,
+        parks: bool,
+    ) -> Self {
         let now = Instant::now();
         let head_deadline = now + limits.header_timeout;
         let old_at = (!limits.max_age.is_zero()).then(|| now + limits.max_age);
@@ -278,7 +289,8 @@ impl<'c> Watch<'c> {
         let busy_limit = self.connection.stalled.get().max(STALLED);
         let idle_limit = self.idle_timeout;
         let quiet = now - self.quiet_since;
-        let look = now + look(idle_limit, busy_limit).min(if self.parks { PARK_AFTER } else { Duration::MAX });
+        let look =
+            now + look(idle_limit, busy_limit).min(if self.parks { PARK_AFTER } else { Duration::MAX });
         let next = [self.head_deadline, self.old_at].into_iter().flatten().filter(|at| *at > now).min();
         self.timer.as_mut().reset(next.map_or(look, |next| next.min(look)));
         if self.head_deadline.is_some_and(|deadline| deadline <= now) {

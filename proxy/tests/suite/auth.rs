@@ -42,7 +42,11 @@ fn ask(user: &str) -> Request<Bytes> {
 async fn http_server() -> Server {
     Server::start(|seen| async move {
         if seen.header("authorization") == "good" {
-            return Response::builder().header("x-user", "alice").header("x-extra", "1").body(Full::default()).unwrap();
+            return Response::builder()
+                .header("x-user", "alice")
+                .header("x-extra", "1")
+                .body(Full::default())
+                .unwrap();
         }
         let mut response = Response::new(Full::from("who are you"));
         *response.status_mut() = StatusCode::UNAUTHORIZED;
@@ -55,14 +59,19 @@ async fn http_server() -> Server {
 #[tokio::test]
 async fn the_http_form_lets_pass_by_200() {
     let (backend, auth) = (Server::named("hello").await, http_server().await);
-    let gateway = Gateway::start(plan(&backend, auth.address, filter(http_form(&["x-other"], &["x-user"]), 0, false))).await;
+    let gateway =
+        Gateway::start(plan(&backend, auth.address, filter(http_form(&["x-other"], &["x-user"]), 0, false)))
+            .await;
     assert_eq!(gateway.send(ask("good")).await.text(), "hello");
     let seen = backend.last();
     assert_eq!((seen.header("x-user"), seen.header("x-extra")), ("alice", ""));
     assert_eq!(seen.body, "body");
     let asked = auth.last();
     assert_eq!(asked.uri, "/check/p?q=1");
-    assert_eq!((asked.header("host"), asked.header("x-other"), asked.header("x-user")), ("a.example", "1", ""));
+    assert_eq!(
+        (asked.header("host"), asked.header("x-other"), asked.header("x-user")),
+        ("a.example", "1", "")
+    );
     assert_eq!((asked.header("content-length"), asked.body.len()), ("0", 0));
     let denied = gateway.send(ask("bad")).await;
     assert_eq!((denied.status, denied.text()), (401, "who are you"));
@@ -96,7 +105,9 @@ async fn without_an_answer_it_is_closed_unless_open() {
 async fn a_listener_asks_before_any_route_is_matched() {
     let (backend, auth) = (Server::named("hello").await, http_server().await);
     let mut plan = plan(&backend, auth.address, vec![]);
-    let Protocol::Http(servers) = &mut plan.0.listeners.get_mut("l").unwrap().protocol else { unreachable!() };
+    let Protocol::Http(servers) = &mut plan.0.listeners.get_mut("l").unwrap().protocol else {
+        unreachable!()
+    };
     servers.get_mut(&HostPattern::Any).unwrap().filters = filter(http_form(&[], &[]), 0, false);
     let gateway = Gateway::start(plan).await;
     assert_eq!(gateway.send(ask("bad")).await.status, 401);
@@ -204,7 +215,10 @@ async fn grpc_server() -> Server {
         } else {
             wire::CheckResponse {
                 status: Some(wire::Status { code: 7 }),
-                denied: Some(wire::Denied { status: Some(wire::Status { code: 401 }), body: "go away".into() }),
+                denied: Some(wire::Denied {
+                    status: Some(wire::Status { code: 401 }),
+                    body: "go away".into(),
+                }),
                 ok: None,
             }
         };
@@ -229,9 +243,15 @@ async fn the_grpc_form_edits_or_denies() {
     let passed = gateway.send(ask("good")).await;
     assert_eq!((passed.text(), passed.header("x-checked")), ("hello", "yes"));
     let seen = backend.last();
-    assert_eq!((seen.header("x-user"), seen.header("x-other"), seen.header("host")), ("alice", "", "a.example"));
+    assert_eq!(
+        (seen.header("x-user"), seen.header("x-other"), seen.header("host")),
+        ("alice", "", "a.example")
+    );
     let asked = check(&auth.last().body);
-    assert_eq!((asked.method.as_str(), asked.path.as_str(), asked.host.as_str()), ("POST", "/p?q=1", "a.example"));
+    assert_eq!(
+        (asked.method.as_str(), asked.path.as_str(), asked.host.as_str()),
+        ("POST", "/p?q=1", "a.example")
+    );
     assert_eq!(asked.body, "body");
     assert_eq!(asked.headers.keys().collect::<Vec<_>>(), ["authorization"]);
     let denied = gateway.send(ask("bad")).await;

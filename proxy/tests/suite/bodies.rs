@@ -27,7 +27,8 @@ async fn a_body_of_either_framing_arrives_whole() {
 
 #[tokio::test]
 async fn pipelined_requests_are_answered_in_order() {
-    let backend = Server::start(|seen| async move { Response::new(Full::from(seen.uri.path().to_owned())) }).await;
+    let backend =
+        Server::start(|seen| async move { Response::new(Full::from(seen.uri.path().to_owned())) }).await;
     let gateway = Gateway::start(Plan::to(&backend)).await;
     let answer = gateway
         .raw("GET /1 HTTP/1.1\r\nHost: a\r\n\r\nPOST /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhiGET /3 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
@@ -113,11 +114,14 @@ async fn an_early_answer_does_not_wait_for_the_body() {
 #[tokio::test]
 async fn the_buffer_filter_bounds_a_body() {
     let backend = Server::named("hello").await;
-    let plan = Plan::new()
-        .backend("b", &[backend.address])
-        .prefix("/", vec![Filter::Buffer(Buffer { max_bytes: 10 })], forward("b"));
+    let plan = Plan::new().backend("b", &[backend.address]).prefix(
+        "/",
+        vec![Filter::Buffer(Buffer { max_bytes: 10 })],
+        forward("b"),
+    );
     let gateway = Gateway::start(plan).await;
-    let post = |length: usize| Request::post("/").header("host", "a").body(Bytes::from(vec![b'x'; length])).unwrap();
+    let post =
+        |length: usize| Request::post("/").header("host", "a").body(Bytes::from(vec![b'x'; length])).unwrap();
     assert_eq!(gateway.send(post(10)).await.status, 200);
     assert_eq!(gateway.send(post(11)).await.status, 413);
     let chunked = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nabcdef\r\n6\r\nabcdef\r\n0\r\n\r\n";
@@ -128,7 +132,8 @@ async fn the_buffer_filter_bounds_a_body() {
 #[tokio::test]
 async fn a_slow_head_is_cut() {
     let backend = Server::named("hello").await;
-    let plan = Plan::to(&backend).connection(|policy| policy.limits.header_timeout = Duration::from_millis(100));
+    let plan =
+        Plan::to(&backend).connection(|policy| policy.limits.header_timeout = Duration::from_millis(100));
     let gateway = Gateway::start(plan).await;
     assert_eq!(gateway.raw("").await, "", "a connection that says nothing");
     assert_eq!(gateway.raw("GET / HTTP/1.1\r\nHost:").await, "", "a head that does not end");
@@ -139,7 +144,8 @@ async fn a_slow_head_is_cut() {
 #[tokio::test]
 async fn an_idle_connection_is_closed() {
     let backend = Server::named("hello").await;
-    let plan = Plan::to(&backend).connection(|policy| policy.limits.idle_timeout = Duration::from_millis(100));
+    let plan =
+        Plan::to(&backend).connection(|policy| policy.limits.idle_timeout = Duration::from_millis(100));
     let gateway = Gateway::start(plan).await;
     let answer = gateway.raw("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");

@@ -31,7 +31,8 @@ async fn requests_per_connection_are_counted_in_http2() {
     let plan = Plan::to(&backend).connection(|policy| policy.limits.requests_per_connection = 2);
     let gateway = Gateway::start(plan).await;
     let io = TokioIo::new(gateway.connect().await);
-    let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
     let closed = tokio::spawn(connection);
     for _ in 0..2 {
         let request = Request::get("http://a/").body(Full::<Bytes>::default()).unwrap();

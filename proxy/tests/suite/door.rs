@@ -18,8 +18,16 @@ async fn refused(status: u16, bytes: &str) {
 
 #[tokio::test]
 async fn two_lengths_are_refused() {
-    refused(400, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n").await;
-    refused(400, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n").await;
+    refused(
+        400,
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    )
+    .await;
+    refused(
+        400,
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+    )
+    .await;
     refused(400, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n").await;
     refused(400, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 5\r\n\r\nabcde").await;
 }
@@ -79,7 +87,8 @@ async fn unknown_expectations_fail() {
 async fn a_backend_sees_the_canonical_request() {
     let backend = Server::named("hello").await;
     let gateway = Gateway::start(Plan::to(&backend)).await;
-    let answer = gateway.raw("GET /%7euser/./x HTTP/1.1\r\nHost: A.Example.:80\r\nConnection: close\r\n\r\n").await;
+    let answer =
+        gateway.raw("GET /%7euser/./x HTTP/1.1\r\nHost: A.Example.:80\r\nConnection: close\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     let seen = backend.last();
     assert_eq!((seen.uri.path(), seen.header("host")), ("/~user/x", "a.example:80"));
@@ -95,7 +104,8 @@ async fn identity_and_hop_by_hop_headers_do_not_pass() {
                 Keep-Alive: timeout=5\r\nX-Kept: yes\r\n\r\n";
     gateway.raw(head).await;
     let seen = backend.last();
-    for name in ["x-user", "x_auth_user", "forwarded", "x-real-ip", "l5d-client-id", "x-envoy-original-path"] {
+    for name in ["x-user", "x_auth_user", "forwarded", "x-real-ip", "l5d-client-id", "x-envoy-original-path"]
+    {
         assert!(!seen.headers.contains_key(name), "{name}");
     }
     assert!(!seen.headers.contains_key("x.forwarded.for") && !seen.headers.contains_key("keep-alive"));
@@ -107,7 +117,8 @@ async fn identity_and_hop_by_hop_headers_do_not_pass() {
 #[tokio::test]
 async fn a_believed_proxy_is_believed() {
     let backend = Server::named("hello").await;
-    let plan = Plan::to(&backend).connection(|policy| policy.forwarded.trusted = vec!["127.0.0.0/8".parse().unwrap()]);
+    let plan = Plan::to(&backend)
+        .connection(|policy| policy.forwarded.trusted = vec!["127.0.0.0/8".parse().unwrap()]);
     let gateway = Gateway::start(plan).await;
     let request = Request::get("/")
         .header("host", "a")

@@ -37,15 +37,23 @@ async fn headers_are_edited_both_ways_in_rule_and_backend() {
         Filter::ResponseHeaders(edit(&[], &[("x-from", "backend")], &[])),
     ];
     let action = Action::Forward(Forward { backends: vec![weighted], ..Forward::default() });
-    let gateway = Gateway::start(Plan::new().backend("b", &[backend.address]).prefix("/", rule, action)).await;
-    let request = Request::get("/").header("host", "a").header("x-set", "old").header("x-add", "one").header("x-gone", "1");
+    let gateway =
+        Gateway::start(Plan::new().backend("b", &[backend.address]).prefix("/", rule, action)).await;
+    let request = Request::get("/")
+        .header("host", "a")
+        .header("x-set", "old")
+        .header("x-add", "one")
+        .header("x-gone", "1");
     let answer = gateway.send(request.body(Bytes::new()).unwrap()).await;
     let seen = backend.last();
     assert_eq!(seen.header("x-set"), "newest");
     let added: Vec<_> = seen.headers.get_all("x-add").iter().collect();
     assert_eq!(added, ["one", "two"]);
     assert!(!seen.headers.contains_key("x-gone"));
-    assert_eq!((answer.header("x-old"), answer.header("x-more"), answer.header("x-from")), ("new", "1", "backend"));
+    assert_eq!(
+        (answer.header("x-old"), answer.header("x-more"), answer.header("x-from")),
+        ("new", "1", "backend")
+    );
     assert!(!answer.headers.contains_key("x-secret"));
 }
 
@@ -80,10 +88,17 @@ async fn host_and_path_are_rewritten() {
 #[tokio::test]
 async fn redirects_name_the_new_place() {
     let redirect = Redirect { scheme: Some("https".into()), host: None, port: None, path: None, status: 301 };
-    let listener = Redirect { scheme: None, path: Some(PathRewrite::Prefix("/new".into())), status: 302, ..redirect.clone() };
-    let plan = Plan::new()
-        .prefix("/secure", vec![], Action::Redirect(redirect))
-        .prefix("/old", vec![Filter::ResponseHeaders(edit(&[("x-by", "us")], &[], &[]))], Action::Redirect(listener));
+    let listener = Redirect {
+        scheme: None,
+        path: Some(PathRewrite::Prefix("/new".into())),
+        status: 302,
+        ..redirect.clone()
+    };
+    let plan = Plan::new().prefix("/secure", vec![], Action::Redirect(redirect)).prefix(
+        "/old",
+        vec![Filter::ResponseHeaders(edit(&[("x-by", "us")], &[], &[]))],
+        Action::Redirect(listener),
+    );
     let gateway = Gateway::start(plan).await;
     let answer = gateway.get("/secure/x?q=1").await;
     assert_eq!((answer.status, answer.header("location")), (301, "https://a.example/secure/x?q=1"));
@@ -107,7 +122,11 @@ async fn direct_answers_and_closed_filters() {
 
 #[tokio::test]
 async fn mirrors_get_copies_and_never_hold_up_the_request() {
-    let (main, one, two) = (Server::named("main").await, Server::named("1").await, Server::start(|_| std::future::pending()).await);
+    let (main, one, two) = (
+        Server::named("main").await,
+        Server::named("1").await,
+        Server::start(|_| std::future::pending()).await,
+    );
     let mirror = |name: &str, numerator, denominator| {
         Filter::Mirror(Mirror { backend: BackendRef::Name(name.into()), numerator, denominator })
     };
@@ -163,7 +182,11 @@ async fn preflights_are_answered_here() {
     let backend = Server::named("hello").await;
     let plan = Plan::new()
         .backend("b", &[backend.address])
-        .prefix("/some", cors(&["https://a.com", "https://*.b.com"], &["GET", "PUT"], &["x-one"], true), forward("b"))
+        .prefix(
+            "/some",
+            cors(&["https://a.com", "https://*.b.com"], &["GET", "PUT"], &["x-one"], true),
+            forward("b"),
+        )
         .prefix("/any", cors(&["*"], &["*"], &["*"], false), forward("b"))
         .prefix("/own", cors(&["*"], &["*"], &["*"], true), forward("b"));
     let gateway = Gateway::start(plan).await;
@@ -193,10 +216,15 @@ async fn answers_say_who_may_read_them() {
         Response::builder().header("access-control-allow-origin", "*").body(Full::from("")).unwrap()
     })
     .await;
-    let plan = Plan::new().backend("b", &[backend.address]).prefix("/", cors(&["https://a.com"], &[], &[], true), forward("b"));
+    let plan = Plan::new().backend("b", &[backend.address]).prefix(
+        "/",
+        cors(&["https://a.com"], &[], &[], true),
+        forward("b"),
+    );
     let gateway = Gateway::start(plan).await;
     let ask = async |origin: &str| {
-        let request = Request::get("/").header("host", "a").header("origin", origin).body(Bytes::new()).unwrap();
+        let request =
+            Request::get("/").header("host", "a").header("origin", origin).body(Bytes::new()).unwrap();
         gateway.send(request).await
     };
     let answer = ask("https://a.com").await;

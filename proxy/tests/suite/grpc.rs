@@ -35,7 +35,9 @@ async fn server() -> std::net::SocketAddr {
                 trailers.insert("grpc-status", HeaderValue::from_static("0"));
                 let body: BoxBody<Bytes, Infallible> =
                     Full::new(body).with_trailers(async move { Some(Ok(trailers)) }).boxed();
-                Ok::<_, Infallible>(Response::builder().header("content-type", "application/grpc").body(body).unwrap())
+                Ok::<_, Infallible>(
+                    Response::builder().header("content-type", "application/grpc").body(body).unwrap(),
+                )
             });
             let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
             tokio::spawn(server.serve_connection(TokioIo::new(stream), service));
@@ -64,12 +66,18 @@ async fn errors_are_grpc_statuses() {
         .rule_with(when("/down"), vec![], forward("b"))
         .rule_with(when("/said"), vec![], Action::Respond { status: 403, body: "not you".into() });
     let gateway = Gateway::start(plan).await;
-    for (path, status, message) in [("/down", "14", "upstream failed"), ("/none", "12", "no route"), ("/said", "7", "not you")] {
+    for (path, status, message) in
+        [("/down", "14", "upstream failed"), ("/none", "12", "no route"), ("/said", "7", "not you")]
+    {
         let mut call = call();
         *call.uri_mut() = format!("http://a.example{path}").parse().unwrap();
         let answer = gateway.send2(call).await;
         assert_eq!(answer.status, 200, "{path}");
-        assert_eq!((answer.header("grpc-status"), answer.header("grpc-message")), (status, message), "{path}");
+        assert_eq!(
+            (answer.header("grpc-status"), answer.header("grpc-message")),
+            (status, message),
+            "{path}"
+        );
         assert_eq!(answer.header("content-type"), "application/grpc");
     }
 }

@@ -38,7 +38,10 @@ async fn every_request_has_one_line() {
         .prefix("/pending", vec![], forward("pending"));
     let settings = Settings { access_log: AccessLogTarget::File(path.clone()), ..Settings::default() };
     let gateway = Gateway::start_with(plan, settings).await;
-    let request = Request::post("/ok?q").header("host", "a.example").header("user-agent", "test").body(Bytes::from_static(b"12345"));
+    let request = Request::post("/ok?q")
+        .header("host", "a.example")
+        .header("user-agent", "test")
+        .body(Bytes::from_static(b"12345"));
     gateway.send(request.unwrap()).await;
     gateway.get("/none").await;
     gateway.get("/gone").await;
@@ -55,7 +58,10 @@ async fn every_request_has_one_line() {
     drop(stream);
     let lines = lines(&gateway, &path, 6).await;
     assert_eq!(lines.len(), 6);
-    let flags: Vec<_> = lines.iter().map(|line| (line["response_code"].as_u64().unwrap(), line["response_flags"].as_str().unwrap())).collect();
+    let flags: Vec<_> = lines
+        .iter()
+        .map(|line| (line["response_code"].as_u64().unwrap(), line["response_flags"].as_str().unwrap()))
+        .collect();
     assert_eq!(flags, [(200, "-"), (404, "NR"), (503, "UH"), (400, "DPE"), (400, "DPE"), (0, "DC")]);
     let first = &lines[0];
     assert_eq!(first["method"], "POST");
@@ -81,7 +87,9 @@ async fn metrics_count_what_was_answered() {
     soon(async {
         loop {
             let text = metrics.encode();
-            let line = text.lines().find(|line| line.starts_with("istio_requests_total") && line.contains("response_code=\"200\""));
+            let line = text.lines().find(|line| {
+                line.starts_with("istio_requests_total") && line.contains("response_code=\"200\"")
+            });
             if line.is_some_and(|line| line.ends_with(" 3")) {
                 return;
             }

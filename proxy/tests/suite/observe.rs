@@ -17,7 +17,8 @@ async fn ask(address: SocketAddr, path: &str) -> Answer {
     let io = TokioIo::new(TcpStream::connect(address).await.unwrap());
     let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
     tokio::spawn(connection);
-    let request = Request::get(path).header("host", address.to_string()).body(Full::<Bytes>::default()).unwrap();
+    let request =
+        Request::get(path).header("host", address.to_string()).body(Full::<Bytes>::default()).unwrap();
     Answer::read(soon(sender.send_request(request)).await.unwrap()).await
 }
 
@@ -35,10 +36,7 @@ async fn the_surfaces_answer() {
     let dump = ask(surfaces.admin.unwrap(), "/config_dump").await;
     assert!(dump.text().contains("\"ns/gw\"") || dump.text().contains("\"gateway\""), "{}", dump.text());
     gateway.proxy.as_ref().unwrap().drain();
-    soon(async {
-        while ask(surfaces.health.unwrap(), "/healthz/ready").await.status == 200 {}
-    })
-    .await;
+    soon(async { while ask(surfaces.health.unwrap(), "/healthz/ready").await.status == 200 {} }).await;
 }
 
 #[tokio::test]
@@ -78,7 +76,8 @@ async fn a_trace_is_passed_on() {
     let backend = Server::named("hello").await;
     let gateway = Gateway::start(Plan::to(&backend)).await;
     let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-    let request = Request::get("/").header("host", "a").header("traceparent", trace).header("tracestate", "a=b");
+    let request =
+        Request::get("/").header("host", "a").header("traceparent", trace).header("tracestate", "a=b");
     gateway.send(request.body(Bytes::new()).unwrap()).await;
     assert_eq!(backend.last().header("traceparent"), trace);
     assert_eq!(backend.last().header("tracestate"), "a=b");
@@ -95,7 +94,8 @@ async fn datagrams_go_there_and_back() {
             echo.send_to(&bytes[..count], from).await.unwrap();
         }
     });
-    let mut plan = Plan::new().backend_with("b", &[address], |backend| backend.protocol = BackendProtocol::Udp);
+    let mut plan =
+        Plan::new().backend_with("b", &[address], |backend| backend.protocol = BackendProtocol::Udp);
     plan.0.listeners.get_mut("l").unwrap().protocol = Protocol::Udp(Some(L4Rule {
         origin: Origin::new("UDPRoute", "ns", "r"),
         backends: vec![weighted("b", 1)],

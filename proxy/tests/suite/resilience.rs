@@ -79,10 +79,11 @@ async fn invalid_and_missing_backends_answer_their_status() {
             ..Forward::default()
         })
     };
-    let plan = Plan::new()
-        .prefix("/500", vec![], invalid(500))
-        .prefix("/503", vec![], invalid(503))
-        .prefix("/none", vec![], Action::Forward(Forward::default()));
+    let plan = Plan::new().prefix("/500", vec![], invalid(500)).prefix("/503", vec![], invalid(503)).prefix(
+        "/none",
+        vec![],
+        Action::Forward(Forward::default()),
+    );
     let gateway = Gateway::start(plan).await;
     let answer = gateway.get("/500").await;
     assert_eq!((answer.status, answer.text()), (500, "no backend"));
@@ -116,7 +117,9 @@ async fn listed_codes_are_tried_again_with_the_same_body() {
 
 #[tokio::test]
 async fn tries_are_counted_and_unlisted_codes_stand() {
-    for (retry, failures, tries) in [(retry(2, &[503]), 9, 3), (retry(2, &[500]), 9, 1), (retry(0, &[503]), 9, 1), (None, 9, 1)] {
+    for (retry, failures, tries) in
+        [(retry(2, &[503]), 9, 3), (retry(2, &[500]), 9, 1), (retry(0, &[503]), 9, 1), (None, 9, 1)]
+    {
         let backend = flaky(failures).await;
         let action = forward_with("b", |forward| forward.retry = retry.clone());
         let gateway = Gateway::start(Plan::new().backend("b", &[backend.address]).rule(action)).await;

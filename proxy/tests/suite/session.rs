@@ -84,7 +84,8 @@ async fn an_affinity_cookie_is_made_once() {
     let plan = Plan::new()
         .backend_with("b", &addresses, |backend| {
             backend.balance.algorithm = Algorithm::Maglev;
-            backend.balance.affinity = Some(Affinity::Cookie { name: "at".into(), path: "/".into(), ttl: None });
+            backend.balance.affinity =
+                Some(Affinity::Cookie { name: "at".into(), path: "/".into(), ttl: None });
         })
         .rule(forward("b"));
     let gateway = Gateway::start(plan).await;

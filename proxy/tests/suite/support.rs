@@ -270,7 +270,12 @@ impl Plan {
         self.backend_with(name, addresses, |_| {})
     }
 
-    pub fn backend_with(mut self, name: &str, addresses: &[SocketAddr], edit: impl FnOnce(&mut model::Backend)) -> Self {
+    pub fn backend_with(
+        mut self,
+        name: &str,
+        addresses: &[SocketAddr],
+        edit: impl FnOnce(&mut model::Backend),
+    ) -> Self {
         let mut backend = model::Backend {
             origin: Origin::new("Service", "ns", name),
             port: 80,

@@ -32,11 +32,15 @@ impl Ca {
     }
 
     fn leaf(&self, names: &[&str], uri: Option<&str>) -> KeyPair {
-        let mut params = CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
+        let mut params =
+            CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
         params.subject_alt_names.extend(uri.map(|uri| SanType::URI(uri.try_into().unwrap())));
         let key = Key::generate().unwrap();
         let certificate = params.signed_by(&key, &self.0).unwrap();
-        KeyPair { certificate_chain: certificate.pem().into(), private_key: Secret::new(key.serialize_pem().into()) }
+        KeyPair {
+            certificate_chain: certificate.pem().into(),
+            private_key: Secret::new(key.serialize_pem().into()),
+        }
     }
 
     /// A client's configuration that trusts this CA and offers these protocols.
@@ -100,7 +104,11 @@ fn plan(ca: &Ca, servers: &[(&str, &Server, ClientAuth)]) -> Plan {
     plan
 }
 
-async fn connect(address: SocketAddr, client: &TlsConnector, sni: &str) -> std::io::Result<TlsStream<TcpStream>> {
+async fn connect(
+    address: SocketAddr,
+    client: &TlsConnector,
+    sni: &str,
+) -> std::io::Result<TlsStream<TcpStream>> {
     let stream = TcpStream::connect(address).await?;
     client.connect(ServerName::try_from(sni.to_owned()).unwrap(), stream).await
 }
@@ -125,7 +133,10 @@ async fn the_sni_chooses_and_the_host_must_agree() {
     let ca = Ca::new();
     let (a, b, wild) = (Server::named("a").await, Server::named("b").await, Server::named("wild").await);
     let none = ClientAuth::None;
-    let plan = plan(&ca, &[("a.example", &a, none.clone()), ("b.example", &b, none.clone()), ("*.wild.example", &wild, none)]);
+    let plan = plan(
+        &ca,
+        &[("a.example", &a, none.clone()), ("b.example", &b, none.clone()), ("*.wild.example", &wild, none)],
+    );
     let gateway = Gateway::start(plan).await;
     let h1 = ca.client(None, &["http/1.1"]);
     let h2 = ca.client(None, &["h2"]);
@@ -199,8 +210,10 @@ async fn a_new_demand_for_certificates_holds_for_old_connections() {
 async fn the_proxy_protocol_names_the_client() {
     let backend = Server::named("hello").await;
     let plan = Plan::to(&backend).connection(|policy| {
-        policy.proxy_protocol =
-            ProxyProtocol { mode: ProxyProtocolMode::Required, trusted: vec!["127.0.0.0/8".parse().unwrap()] };
+        policy.proxy_protocol = ProxyProtocol {
+            mode: ProxyProtocolMode::Required,
+            trusted: vec!["127.0.0.0/8".parse().unwrap()],
+        };
     });
     let gateway = Gateway::start(plan).await;
     let get = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
@@ -214,7 +227,8 @@ async fn the_proxy_protocol_names_the_client() {
 async fn a_proxy_header_of_a_stranger_is_no_header() {
     let backend = Server::named("hello").await;
     let gateway = Gateway::start(Plan::to(&backend)).await;
-    let answer = gateway.raw("PROXY TCP4 203.0.113.7 192.0.2.1 4711 443\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let answer =
+        gateway.raw("PROXY TCP4 203.0.113.7 192.0.2.1 4711 443\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
     assert!(backend.seen().is_empty());
 }

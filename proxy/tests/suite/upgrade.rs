@@ -77,7 +77,8 @@ async fn a_switch_that_nobody_asked_for_is_an_error() {
 
 #[tokio::test]
 async fn another_protocol_than_asked_for_is_an_error() {
-    let (address, _) = endpoint("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: other\r\n\r\n").await;
+    let (address, _) =
+        endpoint("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: other\r\n\r\n").await;
     let gateway = Gateway::start(Plan::new().backend("b", &[address]).rule(forward("b"))).await;
     let mut stream = gateway.connect().await;
     stream.write_all(ASK).await.unwrap();

@@ -68,7 +68,10 @@ impl Drop for CopySender {
 }
 
 impl Copy {
-    pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    pub(super) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let mut queue = self.queue.borrow_mut();
         if let Some(data) = queue.frames.pop_front() {
             queue.bytes -= data.len();

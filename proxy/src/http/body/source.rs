@@ -196,7 +196,10 @@ pub(super) struct Replay {
 }
 
 impl Replay {
-    pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    pub(super) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let mut source = self.source.borrow_mut();
         if source.reader != self.reader {
             return Poll::Ready(Some(Err(BodyError::Abandoned)));

@@ -50,7 +50,12 @@ fn targets_become_origin_form() {
     passes(get("http://a.example", &[("host", "a.example")]), "a.example", "a.example", "/");
     let h2 = parts(Version::HTTP_2, "GET", "https://a.example:8443/x", &[]);
     passes(h2, "a.example:8443", "a.example", "/x");
-    passes(parts(Version::HTTP_2, "GET", "https://A.example/%41", &[("host", "a.example")]), "a.example", "a.example", "/A");
+    passes(
+        parts(Version::HTTP_2, "GET", "https://A.example/%41", &[("host", "a.example")]),
+        "a.example",
+        "a.example",
+        "/A",
+    );
 }
 
 #[test]
@@ -88,7 +93,10 @@ fn paths_in_doubt_are_refused() {
 
 #[test]
 fn methods_expectations_and_sizes() {
-    assert!(matches!(pass(parts(Version::HTTP_11, "CONNECT", "a:443", &[("host", "a:443")])), Err(Error::Method)));
+    assert!(matches!(
+        pass(parts(Version::HTTP_11, "CONNECT", "a:443", &[("host", "a:443")])),
+        Err(Error::Method)
+    ));
     assert!(matches!(pass(get("/", &[("host", "a"), ("expect", "magic")])), Err(Error::Expectation)));
     let mut expecting = get("/", &[("host", "a"), ("expect", "100-Continue")]);
     admit(&mut expecting, &ListenerLimits::default()).unwrap();

@@ -28,7 +28,11 @@ impl Sharing {
 /// The answer to a preflight; none if the request is not one.
 ///
 /// An origin that may not ask gets the same answer without the headers that would let it: the browser refuses.
-pub(super) fn preflight(cors: &CompiledCors, method: &Method, headers: &HeaderMap) -> Option<Response<Bytes>> {
+pub(super) fn preflight(
+    cors: &CompiledCors,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Option<Response<Bytes>> {
     let origin = headers.get(header::ORIGIN)?;
     let asked = headers.get(header::ACCESS_CONTROL_REQUEST_METHOD)?;
     if method != Method::OPTIONS {
@@ -40,9 +44,27 @@ pub(super) fn preflight(cors: &CompiledCors, method: &Method, headers: &HeaderMa
     vary(answer, "Origin, Access-Control-Request-Method, Access-Control-Request-Headers");
     if allow_origin(cors, origin, answer) {
         let asked_headers = headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS);
-        list(answer, header::ACCESS_CONTROL_ALLOW_METHODS, &cors.allow_methods, cors.allow_credentials, Some(asked));
-        list(answer, header::ACCESS_CONTROL_ALLOW_HEADERS, &cors.allow_headers, cors.allow_credentials, asked_headers);
-        list(answer, header::ACCESS_CONTROL_EXPOSE_HEADERS, &cors.expose_headers, cors.allow_credentials, None);
+        list(
+            answer,
+            header::ACCESS_CONTROL_ALLOW_METHODS,
+            &cors.allow_methods,
+            cors.allow_credentials,
+            Some(asked),
+        );
+        list(
+            answer,
+            header::ACCESS_CONTROL_ALLOW_HEADERS,
+            &cors.allow_headers,
+            cors.allow_credentials,
+            asked_headers,
+        );
+        list(
+            answer,
+            header::ACCESS_CONTROL_EXPOSE_HEADERS,
+            &cors.expose_headers,
+            cors.allow_credentials,
+            None,
+        );
         if let Some(max_age) = &cors.max_age {
             answer.insert(header::ACCESS_CONTROL_MAX_AGE, max_age.clone());
         }
@@ -67,7 +89,13 @@ pub(super) fn decorate(cors: &CompiledCors, sharing: &Sharing, answer: &mut Head
     }
     let Sharing::With(origin) = sharing else { return };
     if allow_origin(cors, origin, answer) {
-        list(answer, header::ACCESS_CONTROL_EXPOSE_HEADERS, &cors.expose_headers, cors.allow_credentials, None);
+        list(
+            answer,
+            header::ACCESS_CONTROL_EXPOSE_HEADERS,
+            &cors.expose_headers,
+            cors.allow_credentials,
+            None,
+        );
     }
 }
 
@@ -86,7 +114,13 @@ fn allow_origin(cors: &CompiledCors, origin: &HeaderValue, answer: &mut HeaderMa
 }
 
 /// A list as configured; for `*` with credentials what was asked for, and nothing if nothing was.
-fn list(answer: &mut HeaderMap, name: HeaderName, list: &CorsList, credentials: bool, asked: Option<&HeaderValue>) {
+fn list(
+    answer: &mut HeaderMap,
+    name: HeaderName,
+    list: &CorsList,
+    credentials: bool,
+    asked: Option<&HeaderValue>,
+) {
     let value = match (list.any, credentials) {
         (true, true) => asked.cloned(),
         (true, false) => Some(HeaderValue::from_static("*")),

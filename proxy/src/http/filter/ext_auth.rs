@@ -13,8 +13,8 @@ use http_body_util::BodyExt;
 use hyper::body::Body;
 use tokio::time::timeout;
 
-use self::verdict::Verdict;
 pub(crate) use self::verdict::HeaderEdit;
+use self::verdict::Verdict;
 use super::Flow;
 use crate::compiled::{CompiledAuthProtocol, CompiledBackendRef, CompiledExternalAuth};
 use crate::http::body::source::Filled;
@@ -81,7 +81,9 @@ async fn ask(
     exchange: &Exchange,
 ) -> Result<Verdict, Arc<str>> {
     let request = match &auth.protocol {
-        CompiledAuthProtocol::Grpc { allowed_headers } => grpc::question(allowed_headers, body, inbound, exchange),
+        CompiledAuthProtocol::Grpc { allowed_headers } => {
+            grpc::question(allowed_headers, body, inbound, exchange)
+        }
         CompiledAuthProtocol::Http { path, allowed_headers, .. } => {
             form::question(path, allowed_headers, body, inbound)
         }
@@ -110,8 +112,10 @@ async fn send(
 ) -> Result<Answer, Arc<str>> {
     let upstreams = &exchange.connection.core.upstreams;
     let mut picked = upstreams.pick(backend, &PickHints::default()).map_err(|error| error.to_string())?;
-    let response =
-        upstreams.dispatch(backend, &mut picked, request).await.map_err(|failure| failure.error.to_string())?;
+    let response = upstreams
+        .dispatch(backend, &mut picked, request)
+        .await
+        .map_err(|failure| failure.error.to_string())?;
     read(response).await
 }
 

@@ -27,7 +27,8 @@ pub(crate) fn rewrite<'a>(rewrite: &'a PathRewrite, matched: Matched<'a>) -> Cow
         return Cow::Borrowed(matched.path);
     };
     let by_segment = rest.is_empty() || rest.starts_with('/');
-    let replacement = if by_segment { replacement.strip_suffix('/').unwrap_or(replacement) } else { replacement };
+    let replacement =
+        if by_segment { replacement.strip_suffix('/').unwrap_or(replacement) } else { replacement };
     match (replacement, rest) {
         ("", "") => Cow::Borrowed("/"),
         ("", rest) if by_segment => Cow::Borrowed(rest),

@@ -30,5 +30,7 @@ pub(super) fn strip_identity(headers: &mut HeaderMap, name: &HeaderName) {
 
 fn names_workload(member: &[u8]) -> bool {
     let key = member.trim_ascii_start();
-    IDENTITY.iter().any(|prefix| key.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes())))
+    IDENTITY.iter().any(|prefix| {
+        key.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
+    })
 }

@@ -15,7 +15,11 @@ fn names(headers: &HeaderMap) -> Vec<&str> {
 }
 
 fn policy(trusted_hops: u32, trusted: &[&str]) -> Forwarded {
-    Forwarded { trusted_hops, trusted: trusted.iter().map(|net| net.parse().unwrap()).collect(), ..Forwarded::default() }
+    Forwarded {
+        trusted_hops,
+        trusted: trusted.iter().map(|net| net.parse().unwrap()).collect(),
+        ..Forwarded::default()
+    }
 }
 
 fn client(peer: &str, policy: &Forwarded) -> Client {
@@ -43,7 +47,11 @@ fn an_unbelieved_peer_says_nothing_of_others() {
     client.sanitise(&mut headers, &policy);
     assert_eq!(names(&headers), ["accept", "x.version"]);
     assert_eq!(client.address(&headers, &policy), client.peer);
-    client.announce(&mut headers, Some(&HeaderValue::from_static("a.example")), &HeaderValue::from_static("80"));
+    client.announce(
+        &mut headers,
+        Some(&HeaderValue::from_static("a.example")),
+        &HeaderValue::from_static("80"),
+    );
     assert_eq!(headers["x-forwarded-for"], "192.0.2.7");
     assert_eq!(headers["x-forwarded-proto"], "http");
     assert_eq!(headers["x-forwarded-host"], "a.example");
@@ -62,7 +70,11 @@ fn a_believed_peer_is_appended_to() {
     ]);
     client.sanitise(&mut headers, &policy);
     assert_eq!(client.address(&headers, &policy).to_string(), "203.0.113.9");
-    client.announce(&mut headers, Some(&HeaderValue::from_static("a.example")), &HeaderValue::from_static("80"));
+    client.announce(
+        &mut headers,
+        Some(&HeaderValue::from_static("a.example")),
+        &HeaderValue::from_static("80"),
+    );
     assert_eq!(headers["x-forwarded-for"], "203.0.113.9, 192.0.2.7");
     assert_eq!(headers["x-forwarded-proto"], "https");
     assert_eq!(headers["forwarded"], "for=203.0.113.9, for=192.0.2.7;host=\"a.example\";proto=http");

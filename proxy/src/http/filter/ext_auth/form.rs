@@ -58,7 +58,8 @@ pub(super) fn verdict(answer: Answer, allowed: &[HeaderName]) -> Verdict {
     }
     let mut response = Response::new(body);
     // A server that answers 1xx or 2xx has not allowed by 200, and must not look as if it had.
-    let refusal = head.status.is_redirection() || head.status.is_client_error() || head.status.is_server_error();
+    let refusal =
+        head.status.is_redirection() || head.status.is_client_error() || head.status.is_server_error();
     *response.status_mut() = if refusal { head.status } else { StatusCode::FORBIDDEN };
     let passed = head.headers.iter().filter(|(name, _)| may_edit(name) && **name != header::DATE);
     for (name, value) in passed {

@@ -11,7 +11,9 @@ use http::{Method, Request, Response, StatusCode, Uri, Version};
 use prost::Message;
 
 use super::Answer;
-use super::message::{self, AttributeContext, CheckRequest, CheckResponse, HeaderValueOption, HttpRequest, Peer};
+use super::message::{
+    self, AttributeContext, CheckRequest, CheckResponse, HeaderValueOption, HttpRequest, Peer,
+};
 use super::verdict::{Edits, HeaderEdit, How, Verdict};
 use crate::http::body::RequestBody;
 use crate::http::exchange::{Exchange, X_REQUEST_ID};
@@ -40,13 +42,21 @@ pub(super) fn question(
     *request.uri_mut() = Uri::from_static(METHOD);
     *request.version_mut() = Version::HTTP_2;
     let headers = request.headers_mut();
-    headers.insert(header::HOST, inbound.parts.headers.get(header::HOST).cloned().unwrap_or(HeaderValue::from_static("ext-authz")));
+    headers.insert(
+        header::HOST,
+        inbound.parts.headers.get(header::HOST).cloned().unwrap_or(HeaderValue::from_static("ext-authz")),
+    );
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     headers.insert(header::TE, HeaderValue::from_static("trailers"));
     Ok(request)
 }
 
-fn attributes(allowed: &[HeaderName], body: Bytes, inbound: &Inbound, exchange: &Exchange) -> AttributeContext {
+fn attributes(
+    allowed: &[HeaderName],
+    body: Bytes,
+    inbound: &Inbound,
+    exchange: &Exchange,
+) -> AttributeContext {
     let connection = &exchange.connection;
     let tls = connection.tls.as_ref();
     let since = connection.core.wall(exchange.start).duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -58,8 +68,13 @@ fn attributes(allowed: &[HeaderName], body: Bytes, inbound: &Inbound, exchange: 
     AttributeContext {
         source: Some(peer(connection.remote, principal)),
         destination: Some(peer(connection.local, "")),
-        request: Some(message::Request { time: Some(time), http: Some(http(allowed, body, inbound, exchange)) }),
-        tls_session: tls.and_then(|tls| tls.server_name.as_deref()).map(|sni| message::TlsSession { sni: sni.into() }),
+        request: Some(message::Request {
+            time: Some(time),
+            http: Some(http(allowed, body, inbound, exchange)),
+        }),
+        tls_session: tls
+            .and_then(|tls| tls.server_name.as_deref())
+            .map(|sni| message::TlsSession { sni: sni.into() }),
     }
 }
 
@@ -123,7 +138,9 @@ pub(super) fn verdict(answer: &Answer, dialect: Dialect) -> Result<Verdict, Arc<
     let status = answer.trailers.as_ref().unwrap_or(&answer.head.headers).get("grpc-status");
     match status.map(HeaderValue::as_bytes) {
         Some(b"0") => {}
-        Some(status) => return Err(format!("the call failed with status {}", String::from_utf8_lossy(status)).into()),
+        Some(status) => {
+            return Err(format!("the call failed with status {}", String::from_utf8_lossy(status)).into());
+        }
         None => return Err("the call has no status".into()),
     }
     let check = decode(&answer.body)?;

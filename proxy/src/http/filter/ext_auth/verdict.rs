@@ -62,10 +62,12 @@ impl Edits {
 
     fn query(&self, query: &str) -> String {
         let replaced = |key: &str| {
-            self.remove_query.iter().any(|name| name == key) || self.set_query.iter().any(|(name, _)| name == key)
+            self.remove_query.iter().any(|name| name == key)
+                || self.set_query.iter().any(|(name, _)| name == key)
         };
         let key = |pair: &str| pair.split_once('=').map_or(pair, |(key, _)| key).to_owned();
-        let kept = query.split('&').filter(|pair| !pair.is_empty() && !replaced(&key(pair))).map(str::to_owned);
+        let kept =
+            query.split('&').filter(|pair| !pair.is_empty() && !replaced(&key(pair))).map(str::to_owned);
         let set = self.set_query.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value)));
         kept.chain(set).collect::<Vec<_>>().join("&")
     }
