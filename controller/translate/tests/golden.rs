@@ -2,6 +2,7 @@
 //!
 //! A file holds YAML documents, a line `# --- expect ---`, and what [`translate::translate`] gives.
 //! `UPDATE_GOLDEN=1 cargo test -p translate --test golden` writes what is given; read it before committing it.
+//! A line `# not admitted` says that an API server would refuse the objects.
 //! A line `# addressing: {…}` says how Gateways get addresses; without it one process binds the sockets.
 //!
 //! Every case also proves what holds for all inputs: the order of objects does not matter, twice the same input
@@ -13,6 +14,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use api::AnyObject;
+use api::decode::Reason;
 use serde_json::{Map, Value, json};
 use translate::{Addressing, Inputs, Output, translate};
 
@@ -43,6 +45,7 @@ fn collect(folder: &Path, paths: &mut Vec<PathBuf>) {
 fn check(path: &Path) -> Result<(), String> {
     let text = std::fs::read_to_string(path).unwrap();
     let (input, expected) = text.split_once(SEPARATOR).unwrap_or((&text, ""));
+    admitted(input).map_err(|refused| format!("{}: {refused}", path.display()))?;
     let case = Case::read(input).map_err(|error| format!("{}: {error}", path.display()))?;
     let output = translate(&case.inputs());
     properties(&case, &output).map_err(|broken| format!("{}: {broken}", path.display()))?;
@@ -55,6 +58,27 @@ fn check(path: &Path) -> Result<(), String> {
     match difference(expected, &given) {
         None => Ok(()),
         Some(lines) => Err(format!("{}:\n{lines}", path.display())),
+    }
+}
+
+/// Whether an API server would take the objects: a slip of the pen would test something else than it seems to. A
+/// file with a line `# not admitted` shows what becomes of objects that got past it, through older CRDs say.
+fn admitted(input: &str) -> Result<(), String> {
+    let documents = api::decode::decode("input", input);
+    let refused: Vec<_> =
+        documents.iter().filter_map(|document| document.result.as_ref().err()).flatten().collect();
+    let expected = input.lines().any(|line| line == "# not admitted");
+    // What has no place in the types is dropped unseen.
+    let lost = |reason| matches!(reason, Reason::UnknownField | Reason::UnknownKind | Reason::UnknownVersion);
+    let worst = refused.iter().find(|problem| lost(problem.reason)).or(refused.first());
+    match worst {
+        Some(problem) if !expected || lost(problem.reason) => {
+            Err(format!("an API server refuses this input: {problem}"))
+        }
+        None if expected => {
+            Err("an API server takes this input: remove the line '# not admitted'".to_owned())
+        }
+        _ => Ok(()),
     }
 }
 
