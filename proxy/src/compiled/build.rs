@@ -1,6 +1,7 @@
 //! From a snapshot and the previous generation to the next one. Off the hot path.
 
 mod filters;
+mod patterns;
 mod rules;
 mod servers;
 mod tables;

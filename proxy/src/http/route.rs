@@ -79,3 +79,6 @@ pub fn route<'c>(
     }
     Ok(routed)
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ use model::{
     HostPattern, Match, Origin, PathMatch, RouteMatch, RouteTable, RouteTableName, Rule, ValueMatch,
 };
 
+use super::patterns::Patterns;
 use super::{Build, uses};
 use crate::compiled::matches::{CompiledMatch, CompiledPath, CompiledValue};
 use crate::compiled::routes::{Entry, HostRoutes};
@@ -29,6 +30,7 @@ impl Build<'_> {
         }
         let table = format!("route table {name}");
         let rules = self.rules(&table, source, earlier.map(Arc::as_ref))?;
+        let mut patterns = Patterns::of(earlier.map(Arc::as_ref));
         let hosts = source
             .hosts
             .iter()
@@ -36,7 +38,7 @@ impl Build<'_> {
                 let shared = earlier.and_then(|earlier| same_host(earlier, host, matches, &rules));
                 let routes = match shared {
                     Some(routes) => routes,
-                    None => Arc::new(host_routes(&table, matches, &rules)?),
+                    None => Arc::new(host_routes(&table, matches, &rules, &mut patterns)?),
                 };
                 Ok((host.clone(), routes))
             })
@@ -85,12 +87,14 @@ fn host_routes(
     table: &str,
     matches: &[RouteMatch],
     rules: &[Arc<CompiledRule>],
+    patterns: &mut Patterns,
 ) -> Result<HostRoutes, CompileError> {
     let entries = matches.iter().map(|route_match| {
         let missing = || CompileError::new(table, format!("rule {} is not there", route_match.rule));
         let rule = rules.get(route_match.rule).ok_or_else(missing)?;
         let subject = || format!("{table}, {}", rule_subject(&rule.origin, rule.index));
-        let when = compile_match(&route_match.when).map_err(|reason| CompileError::new(subject(), reason))?;
+        let when = compile_match(&route_match.when, patterns)
+            .map_err(|reason| CompileError::new(subject(), reason))?;
         Ok(Entry { when, rule: Arc::clone(rule) })
     });
     Ok(HostRoutes::new(entries.collect::<Result<_, CompileError>>()?))
@@ -101,7 +105,7 @@ pub(super) fn rule_subject(origin: &Origin, index: usize) -> String {
     format!("{origin} rule {index}")
 }
 
-fn compile_match(when: &Match) -> Result<CompiledMatch, String> {
+fn compile_match(when: &Match, patterns: &mut Patterns) -> Result<CompiledMatch, String> {
     let parameters = match &when.path {
         Some(
             PathMatch::Exact(text)
@@ -114,41 +118,41 @@ fn compile_match(when: &Match) -> Result<CompiledMatch, String> {
     let headers = when.headers.iter().map(|header| {
         let name = HeaderName::from_bytes(header.name.as_bytes());
         let name = name.map_err(|_| format!("{:?} is not a header name", header.name))?;
-        Ok((name, compile_value(&header.value)?))
+        Ok((name, compile_value(&header.value, patterns)?))
     });
-    let query = when.query.iter().map(|param| Ok((param.name.clone(), compile_value(&param.value)?)));
+    let headers = headers.collect::<Result<_, String>>()?;
+    let query =
+        when.query.iter().map(|param| Ok((param.name.clone(), compile_value(&param.value, patterns)?)));
+    let query = query.collect::<Result<_, String>>()?;
+    let method = when.method.as_deref().map(compile_method).transpose()?;
     Ok(CompiledMatch {
-        path: compile_path(when.path.as_ref())?,
-        method: when.method.as_deref().map(compile_method).transpose()?,
-        headers: headers.collect::<Result<_, String>>()?,
-        query: query.collect::<Result<_, String>>()?,
+        path: compile_path(when.path.as_ref(), patterns)?,
+        method,
+        headers,
+        query,
         parameters,
     })
 }
 
-fn compile_path(path: Option<&PathMatch>) -> Result<CompiledPath, String> {
+fn compile_path(path: Option<&PathMatch>, patterns: &mut Patterns) -> Result<CompiledPath, String> {
     Ok(match path {
         None => CompiledPath::Any,
         Some(PathMatch::Exact(whole)) => CompiledPath::Exact(whole.clone()),
         Some(PathMatch::SegmentPrefix(prefix)) => CompiledPath::Segment(prefix.trim_end_matches('/').into()),
         Some(PathMatch::StringPrefix(prefix)) => CompiledPath::String(prefix.clone()),
-        Some(PathMatch::Regex(pattern)) => CompiledPath::Regex(regex(pattern)?),
+        Some(PathMatch::Regex(pattern)) => CompiledPath::Regex(patterns.compile(pattern)?),
     })
 }
 
-fn compile_value(value: &ValueMatch) -> Result<CompiledValue, String> {
+fn compile_value(value: &ValueMatch, patterns: &mut Patterns) -> Result<CompiledValue, String> {
     Ok(match value {
         ValueMatch::Exact(text) => CompiledValue::Exact(text.clone()),
         ValueMatch::Prefix(text) => CompiledValue::Prefix(text.clone()),
-        ValueMatch::Regex(pattern) => CompiledValue::Regex(regex(pattern)?),
+        ValueMatch::Regex(pattern) => CompiledValue::Regex(patterns.compile(pattern)?),
         ValueMatch::Present => CompiledValue::Present,
     })
 }
 
 fn compile_method(method: &str) -> Result<Method, String> {
     Method::from_bytes(method.as_bytes()).map_err(|_| format!("{method:?} is not a method"))
-}
-
-fn regex(pattern: &str) -> Result<regex::Regex, String> {
-    model::full_match(pattern).map_err(|error| error.to_string())
 }
