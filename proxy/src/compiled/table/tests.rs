@@ -328,7 +328,7 @@ fn any_request() -> impl Strategy<Value = (String, request::Parts)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     #[test]
     fn the_index_agrees_with_the_plain_reading(
