@@ -24,15 +24,15 @@ pub struct Certificates<'a> {
 pub enum CertificateError {
     /// Of a kind that cannot hold it.
     #[error("{0} is of a kind that holds no certificates; use {1}")]
-    Kind(ObjectKey, &'static str),
+    Kind(Box<ObjectKey>, &'static str),
     /// There is no such object.
     #[error("{0} does not exist")]
-    Missing(ObjectKey),
+    Missing(Box<ObjectKey>),
     /// It lacks a key.
     #[error("{object} has no {key} in its data")]
     NoKey {
         /// The object.
-        object: ObjectKey,
+        object: Box<ObjectKey>,
         /// The key of its data.
         key: &'static str,
     },
@@ -40,7 +40,7 @@ pub enum CertificateError {
     #[error("{object} holds no sound {what}: {source}")]
     Malformed {
         /// The object.
-        object: ObjectKey,
+        object: Box<ObjectKey>,
         /// What it should hold.
         what: &'static str,
         /// What is wrong.
@@ -97,13 +97,14 @@ impl<'a> Certificates<'a> {
     fn read_key_pair(&self, reference: &Granted<ObjectKey>) -> Result<KeyPair, CertificateError> {
         let key = reference.get();
         if !is::<Secret>(key) {
-            return Err(CertificateError::Kind(key.clone(), "a Secret of type kubernetes.io/tls"));
+            return Err(CertificateError::Kind(key.clone().into(), "a Secret of type kubernetes.io/tls"));
         }
-        let secret = self.index.follow(reference).ok_or_else(|| CertificateError::Missing(key.clone()))?;
+        let secret =
+            self.index.follow(reference).ok_or_else(|| CertificateError::Missing(key.clone().into()))?;
         let chain = secret_text(secret, key, "tls.crt")?;
         let private = secret_text(secret, key, "tls.key")?;
         identity::validate_key_pair(&chain, &private).map_err(|source| CertificateError::Malformed {
-            object: key.clone(),
+            object: key.clone().into(),
             what: "certificate and key",
             source,
         })?;
@@ -112,7 +113,7 @@ impl<'a> Certificates<'a> {
 
     fn read_anchors(&self, reference: &Granted<ObjectKey>) -> Result<TrustAnchors, CertificateError> {
         let key = reference.get();
-        let missing = || CertificateError::Missing(key.clone());
+        let missing = || CertificateError::Missing(key.clone().into());
         let pem = if is::<ConfigMap>(key) {
             config_map_text(self.index.follow(reference).ok_or_else(missing)?, key)?
         } else if is::<Secret>(key) {
@@ -122,10 +123,10 @@ impl<'a> Certificates<'a> {
             bundle.spec.trust_bundle.clone()
         } else {
             let kinds = "a ConfigMap, Secret or ClusterTrustBundle";
-            return Err(CertificateError::Kind(key.clone(), kinds));
+            return Err(CertificateError::Kind(key.clone().into(), kinds));
         };
         identity::validate_roots(&pem).map_err(|source| CertificateError::Malformed {
-            object: key.clone(),
+            object: key.clone().into(),
             what: "CA certificates",
             source,
         })?;
@@ -143,12 +144,12 @@ fn secret_text(secret: &Secret, object: &ObjectKey, key: &'static str) -> Result
     let stored =
         || secret.data.as_ref()?.get(key).map(|bytes| String::from_utf8_lossy(&bytes.0).into_owned());
     let text = written.or_else(stored).filter(|text| !text.is_empty());
-    text.ok_or_else(|| CertificateError::NoKey { object: object.clone(), key })
+    text.ok_or_else(|| CertificateError::NoKey { object: object.clone().into(), key })
 }
 
 fn config_map_text(map: &ConfigMap, object: &ObjectKey) -> Result<String, CertificateError> {
     let text = map.data.as_ref().and_then(|data| data.get(CA)).filter(|text| !text.is_empty());
-    text.cloned().ok_or_else(|| CertificateError::NoKey { object: object.clone(), key: CA })
+    text.cloned().ok_or_else(|| CertificateError::NoKey { object: object.clone().into(), key: CA })
 }
 
 const CA: &str = "ca.crt";

@@ -49,7 +49,7 @@ impl<'r> Referrer<'r> {
 pub struct NotGranted {
     kind: String,
     from: String,
-    to: ObjectKey,
+    to: Box<ObjectKey>,
 }
 
 /// All ReferenceGrants, by the namespace that they open.
@@ -83,7 +83,7 @@ impl<'a> Grants<'a> {
         if granted {
             return Ok(Granted(to));
         }
-        Err(NotGranted { kind: referrer.kind.to_owned(), from: referrer.namespace.to_owned(), to })
+        Err(NotGranted { kind: referrer.kind.to_owned(), from: referrer.namespace.to_owned(), to: to.into() })
     }
 }
 
@@ -96,4 +96,58 @@ fn covers(target: &ReferenceGrantTo, to: &ObjectKey) -> bool {
     target.group == to.group
         && target.kind == to.kind
         && target.name.as_ref().is_none_or(|name| name.is_empty() || *name == to.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn grant(to: serde_json::Value) -> ReferenceGrant {
+        let from = json!([{"group": "gateway.networking.k8s.io", "kind": "Gateway", "namespace": "edge"}]);
+        serde_json::from_value(json!({
+            "metadata": {"name": "g", "namespace": "certs"},
+            "spec": {"from": from, "to": to},
+        }))
+        .unwrap()
+    }
+
+    fn allowed(grant: &ReferenceGrant, from: (&str, &str), to: ObjectKey) -> bool {
+        let (kind, namespace) = from;
+        let referrer = Referrer { group: "gateway.networking.k8s.io", kind, namespace };
+        Grants::new(std::iter::once(grant)).check(referrer, to).is_ok()
+    }
+
+    fn secret(namespace: &str, name: &str) -> ObjectKey {
+        ObjectKey::new("", "Secret", namespace, name)
+    }
+
+    #[test]
+    fn a_grant_covers_what_it_names() {
+        let one = grant(json!([{"group": "", "kind": "Secret", "name": "one"}]));
+        assert!(allowed(&one, ("Gateway", "edge"), secret("certs", "one")));
+        assert!(!allowed(&one, ("Gateway", "edge"), secret("certs", "two")));
+        assert!(!allowed(&one, ("Gateway", "edge"), ObjectKey::new("", "ConfigMap", "certs", "one")));
+        assert!(!allowed(&one, ("Gateway", "other"), secret("certs", "one")));
+        assert!(!allowed(&one, ("ListenerSet", "edge"), secret("certs", "one")));
+        assert!(!allowed(&one, ("Gateway", "edge"), secret("elsewhere", "one")));
+    }
+
+    #[test]
+    fn a_grant_without_a_name_covers_the_kind() {
+        for to in
+            [json!([{"group": "", "kind": "Secret"}]), json!([{"group": "", "kind": "Secret", "name": ""}])]
+        {
+            assert!(allowed(&grant(to), ("Gateway", "edge"), secret("certs", "any")));
+        }
+    }
+
+    #[test]
+    fn neither_the_own_namespace_nor_the_cluster_needs_a_grant() {
+        let none = grant(json!([]));
+        assert!(allowed(&none, ("Gateway", "edge"), secret("edge", "one")));
+        let bundle = ObjectKey::new("certificates.k8s.io", "ClusterTrustBundle", "", "roots");
+        assert!(allowed(&none, ("Gateway", "edge"), bundle));
+    }
 }

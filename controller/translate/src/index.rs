@@ -128,3 +128,53 @@ pub fn selects(selector: &LabelSelector, labels: &BTreeMap<&str, &str>) -> bool 
 
 const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
 const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn matches(selector: serde_json::Value) -> bool {
+        let selector = serde_json::from_value(selector).unwrap();
+        selects(&selector, &BTreeMap::from([("tier", "high"), ("team", "a")]))
+    }
+
+    #[test]
+    fn every_requirement_must_hold() {
+        assert!(matches(json!({})));
+        assert!(matches(json!({"matchLabels": {"tier": "high", "team": "a"}})));
+        assert!(!matches(json!({"matchLabels": {"tier": "high", "team": "b"}})));
+        let low = json!([{"key": "tier", "operator": "In", "values": ["low"]}]);
+        assert!(!matches(json!({"matchLabels": {"team": "a"}, "matchExpressions": low})));
+    }
+
+    #[test]
+    fn operators_are_those_of_kubernetes() {
+        for (operator, key, values, expected) in [
+            ("In", "tier", json!(["low", "high"]), true),
+            ("In", "absent", json!(["high"]), false),
+            ("NotIn", "tier", json!(["high"]), false),
+            ("NotIn", "absent", json!(["high"]), true),
+            ("Exists", "tier", json!(null), true),
+            ("Exists", "absent", json!(null), false),
+            ("DoesNotExist", "absent", json!(null), true),
+            ("DoesNotExist", "tier", json!(null), false),
+            ("Near", "tier", json!(["high"]), false),
+        ] {
+            let requirement = json!([{"key": key, "operator": operator, "values": values}]);
+            assert_eq!(matches(json!({"matchExpressions": requirement})), expected, "{operator} {key}");
+        }
+    }
+
+    #[test]
+    fn a_namespace_without_an_object_has_its_name() {
+        let inputs = Inputs::default();
+        let index = Index::new(&inputs);
+        let selector =
+            serde_json::from_value(json!({"matchLabels": {"kubernetes.io/metadata.name": "shop"}}));
+        let selector = selector.unwrap();
+        assert!(index.selects_namespace(&selector, "shop"));
+        assert!(!index.selects_namespace(&selector, "till"));
+    }
+}
