@@ -112,10 +112,13 @@ async fn http<S>(
     let registered = tools.registry.register();
     let Ok(Ok(Some(first))) = timeout(limit, sniff(&mut stream)).await else { return };
     let forwarded = &slot.live().listener.connection.forwarded;
+    let agreed = tls.as_ref().is_some_and(|tls| tls.http2);
     let (tls, certificate) = tls.map_or((None, None), |tls| (Some(tls.facts), tls.certificate));
     let client = Client::new(addresses.remote.ip(), tls.is_some(), certificate, forwarded);
     let connection = Rc::new(Connection::new(tools.core.clone(), slot, client, addresses, tls));
     match first {
+        // RFC 9113 §3.2: who agreed on HTTP/2 by ALPN and sends something else gets a connection error.
+        _ if agreed => serve::http2(stream, connection, &registered).await,
         Sniffed::Http2 => serve::http2(stream, connection, &registered).await,
         // TLS on a plaintext port is bytes that the codec refuses by 400.
         Sniffed::Http1 | Sniffed::Tls => serve::http1(stream, connection, &registered).await,
@@ -125,6 +128,8 @@ async fn http<S>(
 /// What TLS left for HTTP.
 struct Encrypted {
     facts: Tls,
+    /// ALPN settled on HTTP/2.
+    http2: bool,
     certificate: Option<HeaderValue>,
 }
 
@@ -180,6 +185,7 @@ fn encrypted(facts: TlsFacts, server: Arc<CompiledServer>, client_auth: ClientAu
     // Nothing that an unverified certificate says may be passed on.
     let peer = facts.peer.as_deref().filter(|peer| peer.verified);
     Encrypted {
+        http2: facts.http2,
         certificate: peer.and_then(element),
         facts: Tls {
             mutual: peer.is_some(),

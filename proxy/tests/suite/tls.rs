@@ -11,7 +11,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use model::*;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair as Key, SanType};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -157,6 +157,21 @@ async fn the_sni_chooses_and_the_host_must_agree() {
     assert_eq!(a.last().header("x-forwarded-proto"), "https");
     assert_eq!(a.last().header("x-forwarded-port"), "443");
     assert!(connect(gateway.address, &h1, "other.example").await.is_err(), "no listener for the SNI");
+}
+
+#[tokio::test]
+async fn whoever_agreed_on_http2_is_not_served_http1() {
+    let ca = Ca::new();
+    let backend = Server::named("a").await;
+    let gateway = Gateway::start(plan(&ca, &[("a.example", &backend, ClientAuth::None)])).await;
+    let mut stream = connect(gateway.address, &ca.client(None, &["h2"]), "a.example").await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: a.example\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    // A reset after the answer is as good as an end.
+    let _ = soon(stream.read_to_end(&mut answer)).await;
+    // RFC 9113 §4.1: the type is the fourth byte of a frame; SETTINGS is 4.
+    assert!(answer.is_empty() || answer.get(3) == Some(&4), "{answer:?}");
+    assert!(backend.seen.lock().unwrap().is_empty());
 }
 
 #[tokio::test]
