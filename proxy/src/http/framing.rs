@@ -18,6 +18,9 @@ pub(crate) struct HeadScan {
     state: Cell<State>,
     /// A byte of the head has been read.
     begun: Cell<bool>,
+    /// A line of the head has been read. RFC 9112 §2.2: empty lines in front of one do not count, nor do they
+    /// for hyper.
+    started: Cell<bool>,
     /// Lengths in the head so far.
     lengths: Cell<u8>,
     chunked: Cell<bool>,
@@ -25,9 +28,10 @@ pub(crate) struct HeadScan {
     length: Cell<u64>,
     /// Bytes of the line so far that were in earlier reads, so that split lines are seen whole.
     line: Cell<Line>,
-    /// Heads that ended and have not been taken, oldest in the lowest bit: set if doubtful.
-    verdicts: Cell<u32>,
-    pending: Cell<u32>,
+    /// Heads that ended and have not been taken, up to the first doubtful one.
+    sound: Cell<u32>,
+    /// After them comes a doubtful one. Its answer ends the connection, so what follows it does not matter.
+    doubtful: Cell<bool>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -50,10 +54,10 @@ struct Line {
     long: bool,
 }
 
-/// `content-length:` and a length of 19 digits fit.
+/// The name of the field whose value is needed.
+const CONTENT_LENGTH: &[u8] = b"content-length:";
+/// It and 17 digits fit, of which no body sees the end; padding in front of them is not kept.
 const LINE: usize = 32;
-/// Heads that may wait to be taken. More than hyper reads ahead.
-const MAX_PENDING: u32 = 32;
 
 impl HeadScan {
     /// Looks at bytes that were just read.
@@ -77,7 +81,8 @@ impl HeadScan {
 
     /// Nothing is in flight, so whatever is read next begins a head.
     pub(crate) fn quiet(&self) {
-        if self.state.get() != State::Head {
+        self.sound.set(0);
+        if self.state.get() == State::Unknown {
             self.state.set(State::Head);
             self.begin();
         }
@@ -90,14 +95,13 @@ impl HeadScan {
 
     /// Whether the head of the request that has just been parsed is doubtful.
     pub(crate) fn take(&self) -> bool {
-        let pending = self.pending.get();
-        if pending == 0 {
-            return false;
+        match self.sound.get().checked_sub(1) {
+            Some(left) => {
+                self.sound.set(left);
+                false
+            }
+            None => self.doubtful.get(),
         }
-        let doubtful = self.verdicts.get() & 1 == 1;
-        self.pending.set(pending - 1);
-        self.verdicts.set(self.verdicts.get() >> 1);
-        doubtful
     }
 
     /// Reads lines until the head ends or the bytes do; gives back the rest.
@@ -117,20 +121,27 @@ impl HeadScan {
                 }
             }
         }
-        let mut line = self.line.get();
-        line.push(bytes);
-        self.line.set(line);
+        if !bytes.is_empty() {
+            self.begun.set(true);
+            let mut line = self.line.get();
+            line.push(bytes);
+            self.line.set(line);
+        }
         &[]
     }
 
     /// Notes a whole line, which may be cut at its end. True: the head is over.
     fn end_line(&self, line: &[u8]) -> bool {
         match line {
-            [b'\r', b'\n'] | [b'\n'] => {
+            [b'\r', b'\n'] | [b'\n'] if self.started.get() => {
                 self.end_head();
                 return true;
             }
-            [b'c' | b'C', ..] if names(line, b"content-length:") => {
+            [b'\r', b'\n'] | [b'\n'] => {
+                self.begun.set(false);
+                return false;
+            }
+            [b'c' | b'C', ..] if names(line, CONTENT_LENGTH) => {
                 self.lengths.set(self.lengths.get().saturating_add(1));
                 self.length.set(digits(line));
             }
@@ -140,15 +151,15 @@ impl HeadScan {
             }
             _ => {}
         }
+        self.started.set(true);
         false
     }
 
     fn end_head(&self) {
-        let doubtful = self.lengths.get() > 1;
-        let pending = self.pending.get();
-        if pending < MAX_PENDING {
-            self.verdicts.set(self.verdicts.get() | (u32::from(doubtful) << pending));
-            self.pending.set(pending + 1);
+        if self.lengths.get() > 1 {
+            self.doubtful.set(true);
+        } else if !self.doubtful.get() {
+            self.sound.set(self.sound.get().saturating_add(1));
         }
         let body = match (self.chunked.get(), self.length.get()) {
             (true, _) => State::Unknown,
@@ -161,6 +172,7 @@ impl HeadScan {
 
     fn begin(&self) {
         self.begun.set(false);
+        self.started.set(false);
         self.lengths.set(0);
         self.chunked.set(false);
         self.length.set(0);
@@ -170,13 +182,17 @@ impl HeadScan {
 
 impl Line {
     fn push(&mut self, bytes: &[u8]) {
-        let room = self.text.get_mut(self.len..).unwrap_or_default();
-        let taken = room.len().min(bytes.len());
-        for (place, byte) in room.iter_mut().zip(bytes) {
+        for byte in bytes {
+            if matches!(byte, b' ' | b'\t' | b'0') && self.as_bytes().eq_ignore_ascii_case(CONTENT_LENGTH) {
+                continue;
+            }
+            let Some(place) = self.text.get_mut(self.len) else {
+                self.long = true;
+                return;
+            };
             *place = *byte;
+            self.len += 1;
         }
-        self.len += taken;
-        self.long |= taken < bytes.len();
     }
 
     fn as_bytes(&self) -> &[u8] {
@@ -205,9 +221,10 @@ mod tests {
         let scan = HeadScan::default();
         reads.iter().for_each(|read| scan.read(read));
         let mut verdicts = Vec::new();
-        while scan.pending.get() > 0 {
+        while scan.sound.get() > 0 {
             verdicts.push(scan.take());
         }
+        verdicts.extend(scan.take().then_some(true));
         verdicts
     }
 
@@ -227,7 +244,7 @@ mod tests {
     #[test]
     fn bodies_of_known_length_are_no_heads() {
         let all = [LENGTH, PLAIN, TWICE, PLAIN].concat();
-        assert_eq!(verdicts(&[&all]), [false, false, true, false]);
+        assert_eq!(verdicts(&[&all]), [false, false, true]);
     }
 
     #[test]
@@ -236,10 +253,33 @@ mod tests {
         scan.read(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
         assert!(!scan.take());
         scan.read(b"\r\n\r\n");
-        assert_eq!(scan.pending.get(), 0);
+        assert_eq!(scan.sound.get(), 0);
         scan.quiet();
         scan.read(BOTH);
         assert!(scan.take());
+    }
+
+    #[test]
+    fn empty_lines_in_front_are_no_head() {
+        assert_eq!(verdicts(&[b"\r\n\r\n", BOTH]), [true]);
+        assert_eq!(verdicts(&[&[b"\n\r\n", BOTH].concat()]), [true]);
+    }
+
+    #[test]
+    fn however_many_heads_come_at_once_a_doubtful_one_is_found() {
+        let mut all = PLAIN.repeat(100);
+        all.extend_from_slice(BOTH);
+        let verdicts = verdicts(&[&all]);
+        assert_eq!((verdicts.len(), verdicts.last()), (101, Some(&true)));
+    }
+
+    #[test]
+    fn padding_in_front_of_a_length_does_not_hide_it() {
+        let head = format!("POST / HTTP/1.1\r\nContent-Length: {}{:050}\r\n\r\n", " ".repeat(50), 12);
+        for cut in 0..head.len() {
+            let (first, second) = head.as_bytes().split_at(cut);
+            assert_eq!(verdicts(&[first, second, b"\r\n\r\nContent-", BOTH]), [false, true], "{cut}");
+        }
     }
 
     #[test]
@@ -262,7 +302,7 @@ mod tests {
                 reads.push(&all[from..cut]);
                 from = cut;
             }
-            prop_assert_eq!(verdicts(&reads), [false, false, true, false]);
+            prop_assert_eq!(verdicts(&reads), [false, false, true]);
         }
     }
 }
