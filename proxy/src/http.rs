@@ -18,7 +18,7 @@ pub mod canonical;
 pub(crate) mod connection;
 mod cookie;
 pub(crate) mod core;
-mod door;
+pub(crate) mod door;
 pub(crate) mod error;
 pub(crate) mod exchange;
 mod filter;

@@ -5,6 +5,8 @@ pub mod app;
 pub mod compiled;
 pub mod drain;
 pub mod explain;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod http;
 pub mod listener;
 pub mod overload;

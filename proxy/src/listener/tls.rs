@@ -3,7 +3,7 @@
 //! The ClientHello is read by rustls' own acceptor, so that what chooses the listener is what the handshake
 //! uses, however the client cuts it into records and segments. Its bytes are kept for passthrough.
 
-mod hello;
+pub(crate) mod hello;
 mod limit;
 mod peer;
 

@@ -18,16 +18,16 @@ pub struct Hello {
 }
 
 /// A ClientHello that has arrived.
-pub(super) struct Read {
-    pub(super) hello: Hello,
-    pub(super) accepted: Accepted,
+pub(crate) struct Read {
+    pub(crate) hello: Hello,
+    pub(crate) accepted: Accepted,
     /// Kept bytes that the acceptor has taken.
-    pub(super) taken: usize,
+    pub(crate) taken: usize,
 }
 
 /// Why no ClientHello was read.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum HelloError {
+pub(crate) enum HelloError {
     #[error("connection broke")]
     Io(#[from] io::Error),
     #[error("connection ended before its ClientHello")]
@@ -45,7 +45,7 @@ pub(super) enum HelloError {
 
 /// Reads until the ClientHello is complete. All bytes stay in the stream's kept bytes. Cancel safe in so far
 /// as no byte is lost.
-pub(super) async fn read<S: AsyncRead + Unpin>(stream: &mut Prefixed<S>) -> Result<Read, HelloError> {
+pub(crate) async fn read<S: AsyncRead + Unpin>(stream: &mut Prefixed<S>) -> Result<Read, HelloError> {
     let mut acceptor = Acceptor::default();
     let mut taken = 0;
     loop {

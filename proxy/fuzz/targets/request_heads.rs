@@ -1,0 +1,4 @@
+//! Fuzz target: [`proxy::fuzzing::request_heads`].
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| proxy::fuzzing::request_heads(bytes));
