@@ -26,12 +26,12 @@ use crate::source;
 
 /// Serves until a signal says otherwise.
 pub(crate) fn run(serve: &Serve) -> Result<ExitCode, Failure> {
-    logging::start(&serve.log)?;
+    let log = logging::start(&serve.log)?;
     let addressing = Addressing::Bind { default: vec![reached_at(serve.bind)], local: None };
     let rebuild = Rebuild::new(source::folder(&serve.folder)?, source::settings(addressing));
     let world = rebuild.world();
     let (snapshots, snapshot_receiver) = watch::channel(Arc::clone(&world.borrow().snapshot));
-    let proxy = Proxy::start(settings(serve), snapshot_receiver)
+    let proxy = Proxy::start(Settings { log, ..settings(serve) }, snapshot_receiver)
         .map_err(|error| Failure::Settings(format!("the gateway cannot start: {error}")))?;
     super::runtime()?.block_on(async {
         let stop = follow(serve, rebuild, world, snapshots, &proxy).await?;
@@ -75,7 +75,7 @@ async fn follow(
     let mut watching = tokio::spawn(rebuild.run());
     let mut applied = proxy.applied();
     let mut samples = Samples::default();
-    let mut report = Report::new(serve.output);
+    let mut report = Report::new(serve.output, proxy.surfaces());
     world.mark_changed();
     loop {
         tokio::select! {

@@ -4,14 +4,14 @@ use std::net::{IpAddr, SocketAddr};
 
 use controller::World;
 use model::{Action, HostPattern, Match, PathMatch, Protocol, Snapshot, TlsInner, TlsServer};
-use proxy::app::Applied;
+use proxy::app::{Applied, Surfaces};
 
 use crate::report::findings;
 use crate::report::rows::{self, ListenerRow, Rows};
 use crate::verb::check;
 
 /// The status table, the problems, and a `curl` line.
-pub(super) fn text(world: &World, applied: &Applied) -> String {
+pub(super) fn text(world: &World, applied: &Applied, surfaces: &Surfaces) -> String {
     let listeners = listeners(world, applied);
     let mut text = if listeners.is_empty() {
         "No Gateway of class diolkos here: nothing is served yet. The folder is watched.\n".to_owned()
@@ -22,6 +22,16 @@ pub(super) fn text(world: &World, applied: &Applied) -> String {
     text.push_str(&findings::lines(&world.findings));
     if let Some(error) = &applied.error {
         text.push_str(&format!("refused by the proxy: {error}\n"));
+    }
+    let surfaces = [
+        ("ready", surfaces.health, "/healthz/ready"),
+        ("metrics", surfaces.metrics, "/stats/prometheus"),
+        ("admin", surfaces.admin, "/"),
+    ];
+    for (what, address, path) in surfaces {
+        if let Some(address) = address {
+            text.push_str(&format!("{what:<9} http://{address}{path}\n"));
+        }
     }
     if let Some(curl) = curl(&world.snapshot, applied) {
         text.push_str(&format!("\nTry:  {curl}\n"));

@@ -1,11 +1,12 @@
 //! What a person at the terminal, or a program behind it, is told as the world changes.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use controller::World;
 use controller::world::Level;
-use proxy::app::Applied;
+use proxy::app::{Applied, Surfaces};
 use serde::Serialize;
 
 use super::{greeting, new_findings};
@@ -16,6 +17,7 @@ use crate::report::{self, findings, rows};
 #[derive(Debug)]
 pub(super) struct Report {
     format: Format,
+    surfaces: Surfaces,
     world: Option<Arc<World>>,
     applied: Option<Applied>,
     greeted: bool,
@@ -27,6 +29,12 @@ pub(super) struct Report {
 #[serde(rename_all = "camelCase")]
 struct State<'a> {
     generation: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    admin: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    health: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metrics: Option<SocketAddr>,
     listeners: Vec<rows::ListenerRow>,
     problems: &'a [controller::Finding],
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -34,8 +42,8 @@ struct State<'a> {
 }
 
 impl Report {
-    pub(super) fn new(format: Format) -> Self {
-        Self { format, world: None, applied: None, greeted: false, known: BTreeSet::new() }
+    pub(super) fn new(format: Format, surfaces: Surfaces) -> Self {
+        Self { format, surfaces, world: None, applied: None, greeted: false, known: BTreeSet::new() }
     }
 
     /// The objects have changed.
@@ -58,13 +66,16 @@ impl Report {
             Format::Json => {
                 let state = State {
                     generation: world.generation,
+                    admin: self.surfaces.admin,
+                    health: self.surfaces.health,
+                    metrics: self.surfaces.metrics,
                     listeners: greeting::listeners(&world, applied),
                     problems: &world.findings,
                     refused: applied.error.as_deref(),
                 };
                 report::line(&serde_json::to_string(&state).expect("our own types have string keys only"));
             }
-            Format::Table if !self.greeted => report::print(&greeting::text(&world, applied)),
+            Format::Table if !self.greeted => report::print(&greeting::text(&world, applied, &self.surfaces)),
             Format::Table => {
                 for finding in new_findings(&world, &self.known) {
                     let line = findings::line(finding);
