@@ -1,11 +1,16 @@
 //! Developer verbs, `cargo xtask VERB`: one door for people and for CI.
 #![expect(clippy::print_stdout, reason = "a program for people at a terminal")]
 
+mod binary;
 mod check;
+mod conformance;
 mod crds;
+mod fuzz;
+mod swap;
 mod system;
 mod tidy;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -24,11 +29,33 @@ struct Arguments {
 enum Verb {
     /// Run rustfmt, clippy with -D warnings, and tidy.
     Check,
+    /// Run a foreign suite against the released binary and write its report.
+    Conformance {
+        #[command(subcommand)]
+        suite: conformance::Suite,
+    },
     /// Write the Rust types of the Gateway API CRDs and the CRDs of our own kinds.
     Crds {
         /// Write nothing; fail if a file in the tree differs from what would be written.
         #[arg(long)]
         check: bool,
+    },
+    /// Fuzz one target with libFuzzer; needs the nightly toolchain.
+    Fuzz {
+        /// Its name; a wrong one lists all.
+        target: String,
+        /// For how long.
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+    },
+    /// Swap the configuration of the released binary once a second under load; no request may fail.
+    Swap {
+        /// For how long.
+        #[arg(long)]
+        seconds: Option<u64>,
+        /// Requests per second.
+        #[arg(long)]
+        rate: Option<u64>,
     },
     /// Build the released binary and test it with real peers.
     System {
@@ -44,17 +71,35 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             println!("{}", error.chain().map(ToString::to_string).collect::<Vec<_>>().join(": "));
-            ExitCode::FAILURE
+            if error.is::<Missing>() { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
         }
     }
 }
+
+/// Something that the verb needs and this machine or this tree has not; the text says how to get it.
+#[derive(Debug)]
+struct Missing(String);
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Missing {}
+
+/// `EX_USAGE` of sysexits.h.
+const USAGE: u8 = 64;
 
 fn run(verb: Verb) -> Result<()> {
     let root = workspace_root()?;
     match verb {
         Verb::Check => check::run(&root),
+        Verb::Conformance { suite } => conformance::run(&root, suite),
         Verb::Crds { check: true } => crds::check(),
         Verb::Crds { check: false } => crds::write(),
+        Verb::Fuzz { target, seconds } => fuzz::run(&root, &target, seconds),
+        Verb::Swap { seconds, rate } => swap::run(&root, seconds, rate),
         Verb::System { filter } => system::run(&root, filter.as_deref()),
         Verb::Tidy => tidy::run(&root),
     }
