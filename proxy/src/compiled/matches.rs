@@ -33,7 +33,12 @@ pub enum CompiledPath {
     /// By string.
     String(Arc<str>),
     /// The whole path.
-    Regex(Regex),
+    Regex {
+        /// The expression.
+        regex: Regex,
+        /// The literal text that whatever it matches begins with.
+        head: Arc<str>,
+    },
 }
 
 /// A condition on a text.
@@ -95,7 +100,7 @@ impl CompiledPath {
                 at_boundary.then_some(Some(prefix.len()))
             }
             Self::String(prefix) => path.starts_with(&**prefix).then_some(Some(prefix.len())),
-            Self::Regex(regex) => regex.is_match(path).then_some(None),
+            Self::Regex { regex, .. } => regex.is_match(path).then_some(None),
         }
     }
 }

@@ -8,8 +8,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use regex_syntax::hir::{Hir, HirKind};
-
 use super::bucket::{Best, Bucket};
 use super::matches::CompiledPath;
 use super::routes::Entry;
@@ -146,53 +144,6 @@ fn key(path: &CompiledPath) -> (Arc<str>, Kind) {
         CompiledPath::Segment(prefix) if prefix.is_empty() => ("".into(), Kind::Head),
         CompiledPath::Segment(prefix) => (prefix.clone(), Kind::Segment),
         CompiledPath::String(prefix) => (prefix.clone(), Kind::Head),
-        CompiledPath::Regex(regex) => (literal_head(regex.as_str()).into(), Kind::Head),
-    }
-}
-
-/// The text that everything matched by a full-match expression begins with.
-fn literal_head(pattern: &str) -> String {
-    let mut head = Vec::new();
-    if let Ok(hir) = regex_syntax::parse(pattern) {
-        collect_head(&hir, &mut head);
-    }
-    // A head that ends within a character is cut there.
-    let whole = head.utf8_chunks().next().map(|chunk| chunk.valid().to_owned());
-    whole.unwrap_or_default()
-}
-
-/// Appends what `hir` begins with; true if that is all of `hir`, so that what follows it may be appended too.
-fn collect_head(hir: &Hir, head: &mut Vec<u8>) -> bool {
-    match hir.kind() {
-        // Assertions hold no bytes. They may rule matches out, but a superset is all that is asked for.
-        HirKind::Empty | HirKind::Look(_) => true,
-        HirKind::Literal(literal) => {
-            head.extend_from_slice(&literal.0);
-            true
-        }
-        HirKind::Capture(capture) => collect_head(&capture.sub, head),
-        HirKind::Concat(parts) => parts.iter().all(|part| collect_head(part, head)),
-        HirKind::Class(_) | HirKind::Repetition(_) | HirKind::Alternation(_) => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_head_of_an_expression_is_what_it_must_begin_with() {
-        for (pattern, head) in [
-            (r"\A(?:/users/[0-9]+)\z", "/users/"),
-            (r"\A(?:/a/b)\z", "/a/b"),
-            (r"\A(?:/a|/b)\z", ""),
-            (r"\A(?:/ab?c)\z", "/a"),
-            (r"\A(?:(?i)/a)\z", "/"),
-            (r"\A(?:(/v1)/x.*)\z", "/v1/x"),
-            (r"\A(?:.*)\z", ""),
-            (r"\A(?:/ä[öü])\z", "/ä"),
-        ] {
-            assert_eq!(literal_head(pattern), head, "{pattern}");
-        }
+        CompiledPath::Regex { head, .. } => (head.clone(), Kind::Head),
     }
 }

@@ -140,7 +140,7 @@ fn compile_path(path: Option<&PathMatch>, patterns: &mut Patterns) -> Result<Com
         Some(PathMatch::Exact(whole)) => CompiledPath::Exact(whole.clone()),
         Some(PathMatch::SegmentPrefix(prefix)) => CompiledPath::Segment(prefix.trim_end_matches('/').into()),
         Some(PathMatch::StringPrefix(prefix)) => CompiledPath::String(prefix.clone()),
-        Some(PathMatch::Regex(pattern)) => CompiledPath::Regex(patterns.compile(pattern)?),
+        Some(PathMatch::Regex(pattern)) => patterns.path(pattern)?,
     })
 }
 
