@@ -20,7 +20,7 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Serves these objects from a folder. `IP` in the text becomes the gateway's address.
+    /// Serves these objects from a folder. `@IP@` in the text becomes the gateway's address.
     ///
     /// # Errors
     /// It does not get ready within half a minute; the error has the end of its log.

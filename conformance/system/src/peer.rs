@@ -20,7 +20,7 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// NGINX with these `http` directives. `IP` becomes its address, `DIR` its folder; it listens on `port`.
+    /// NGINX with these `http` directives. `@IP@` becomes its address, `DIR` its folder; it listens on `port`.
     pub async fn nginx(port: u16, http: &str) -> Result<Self> {
         let place = Place::new()?;
         let folder = place.folder().display().to_string();

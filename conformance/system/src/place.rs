@@ -39,7 +39,7 @@ impl Place {
         self.folder.path()
     }
 
-    /// Puts a file into the folder as an editor does: written beside, renamed into place. `IP` in the text
+    /// Puts a file into the folder as an editor does: written beside, renamed into place. `@IP@` in the text
     /// becomes the address.
     pub fn write(&self, name: &str, text: &str) -> Result<PathBuf> {
         let path = self.folder().join(name);
@@ -47,7 +47,7 @@ impl Place {
             fs::create_dir_all(parent).with_context(|| format!("{}", parent.display()))?;
         }
         let draft = self.folder().join(".draft");
-        fs::write(&draft, text.replace("IP", &self.address.to_string()))
+        fs::write(&draft, text.replace("@IP@", &self.address.to_string()))
             .and_then(|()| fs::rename(&draft, &path))
             .with_context(|| format!("{}", path.display()))?;
         Ok(path)

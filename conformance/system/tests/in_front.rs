@@ -59,7 +59,7 @@ async fn the_proxy_protocol_tells_who_the_client_is() -> Result<()> {
         let haproxy = Peer::haproxy(
             80,
             &format!(
-                "frontend f\n  bind IP:80\n  default_backend b\nbackend b\n  server s {} {version}\n",
+                "frontend f\n  bind @IP@:80\n  default_backend b\nbackend b\n  server s {} {version}\n",
                 gateway.place.at(8080)
             ),
         )

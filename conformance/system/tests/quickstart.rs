@@ -25,9 +25,9 @@ async fn quickstart_answers_every_protocol() -> Result<()> {
     assert!(answer.contains("quickstart"), "the rule's filter has set x-edge: {answer}");
 
     let ca = folder.join("ca.crt").display().to_string();
-    let https = format!("https://localhost:8443/");
+    let https = "https://localhost:8443/";
     let resolve = format!("localhost:8443:{ip}");
-    let answer = run("curl", &["-sS", "--fail", "--cacert", &ca, "--resolve", &resolve, &https]).await?;
+    let answer = run("curl", &["-sS", "--fail", "--cacert", &ca, "--resolve", &resolve, https]).await?;
     assert!(answer.contains("\"path\": \"/\""), "{answer}");
 
     let connect = |port: u16| gateway.place.at(port).to_string();
@@ -57,8 +57,9 @@ async fn quickstart_answers_every_protocol() -> Result<()> {
         "{moved}"
     );
 
-    let lines = gateway.access_log();
-    assert!(lines.contains("\"path\":\"/old/thing\"") && lines.contains("\"response_code\":301"), "{lines}");
+    let logged =
+        |lines: &str| lines.contains("\"path\":\"/old/thing\"") && lines.contains("\"response_code\":301");
+    gateway.until("logging the redirect", async |gateway| logged(&gateway.access_log())).await?;
     Ok(())
 }
 
