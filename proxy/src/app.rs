@@ -20,8 +20,9 @@ use crate::listener::bind::{Change, Sockets};
 use crate::overload::{ListenerGate, Overload};
 use crate::settings::{LogControl, Settings};
 use crate::telemetry::access_log::{AccessLog, AccessLogFormat};
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{BackendSample, Metrics};
 use crate::telemetry::trace::Tracer;
+use crate::upstream::clock::Moment;
 use crate::upstream::{HealthChecker, Resolver};
 use crate::worker::{Order, Shared, Worker};
 
@@ -96,6 +97,8 @@ impl Proxy {
         let (stop, stops) = mpsc::unbounded_channel();
         let (bound, surfaces) = std::sync::mpsc::channel();
         let compiled = Arc::<ArcSwapOption<Compiled>>::default();
+        let served = compiled.clone();
+        metrics.observe_backends(move |each| sample_backends(&served, each));
         let admin = Arc::new(Admin {
             compiled: compiled.clone(),
             metrics: metrics.clone(),
@@ -195,11 +198,31 @@ async fn serve_surfaces(settings: &Settings, admin: &Arc<Admin>) -> io::Result<S
     })
 }
 
+/// Shows a scrape the backends of the generation that is served.
+fn sample_backends(compiled: &ArcSwapOption<Compiled>, each: &mut dyn FnMut(BackendSample<'_>)) {
+    let Some(compiled) = compiled.load_full() else { return };
+    let now = Moment::now();
+    for backend in compiled.backends.values() {
+        let (live, members) = (backend.live(), backend.members());
+        each(BackendSample {
+            name: backend.name.as_str(),
+            counters: &live.metrics,
+            connections: live.circuit.connections(),
+            requests: live.circuit.requests(),
+            pending: live.circuit.pending(),
+            endpoints: members.len(),
+            healthy: members.iter().filter(|member| member.state.fit(now)).count(),
+        });
+    }
+}
+
 fn controls(log: &LogControl, stop: mpsc::UnboundedSender<Stop>) -> Controls {
     Controls {
         log_level: log.level.clone(),
         set_log_level: log.set_level.clone(),
-        drain: Arc::new(move || drop(stop.send(Stop::Drain))),
+        drain: Arc::new(move || {
+            let _ = stop.send(Stop::Drain);
+        }),
     }
 }
 

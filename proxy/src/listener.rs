@@ -3,6 +3,7 @@
 pub(crate) mod accept;
 pub(crate) mod bind;
 pub(crate) mod conn;
+pub(crate) mod datagrams;
 pub mod prefixed;
 pub mod proxy_protocol;
 pub(crate) mod registry;

@@ -43,25 +43,32 @@ pub struct Tools<'a, B> {
     pub overload: &'a Arc<Overload>,
     /// Counts the listener's sessions.
     pub gate: &'a Arc<ListenerGate>,
-    /// The listener's bound on sessions over all cores; 0: none.
-    pub limit: u32,
     /// While it drains no session begins; at its end all are cut.
     pub drain: DrainWatch,
     /// Sessions of this worker at most: beyond that the one that was silent longest gives way.
     pub max_sessions: usize,
 }
 
+/// What a listener says at the moment.
+#[derive(Clone, Debug)]
+pub struct Present {
+    /// Where new sessions go; none: datagrams are dropped.
+    pub rule: Option<Arc<CompiledL4>>,
+    /// Bound on the listener's sessions over all cores; 0: none.
+    pub limit: u32,
+}
+
 /// Sessions of a worker unless told otherwise.
 pub const DEFAULT_SESSIONS: usize = 8192;
 
-/// Serves a socket until the drain is over: forced, or draining and without sessions. `rule` is asked for each
-/// new session.
+/// Serves a socket until the drain is over: forced, or draining and without sessions. `present` is asked for
+/// each new session.
 ///
 /// # Errors
 /// The socket cannot be read any more.
 pub async fn serve<B: OutBody>(
     socket: &DatagramSocket,
-    rule: impl Fn() -> Option<Arc<CompiledL4>>,
+    present: impl Fn() -> Present,
     tools: Tools<'_, B>,
 ) -> io::Result<()> {
     let mut drain = tools.drain.clone();
@@ -86,7 +93,7 @@ pub async fn serve<B: OutBody>(
             Some(end) = sessions.next() => port.ended(&end),
             readable = socket.readable(), if !cut => {
                 readable?;
-                port.receive(&rule, |future| sessions.push(future));
+                port.receive(&present, |future| sessions.push(future));
             }
         }
         if draining && sessions.is_empty() {
@@ -111,7 +118,7 @@ struct Port<'a, B> {
 
 impl<'a, B: OutBody> Port<'a, B> {
     /// Takes what has arrived, a batch at most, so that sessions get their turn.
-    fn receive<F>(&mut self, rule: &impl Fn() -> Option<Arc<CompiledL4>>, mut start: F)
+    fn receive<F>(&mut self, present: &impl Fn() -> Present, mut start: F)
     where
         F: FnMut(futures_util::future::LocalBoxFuture<'a, End>),
     {
@@ -127,7 +134,7 @@ impl<'a, B: OutBody> Port<'a, B> {
                 }
             };
             let datagram = bytes.get(..length).unwrap_or_default();
-            if let Some(future) = self.forward(key, datagram, rule) {
+            if let Some(future) = self.forward(key, datagram, present) {
                 start(future);
             }
         }
@@ -139,7 +146,7 @@ impl<'a, B: OutBody> Port<'a, B> {
         &mut self,
         key: SessionKey,
         datagram: &[u8],
-        rule: &impl Fn() -> Option<Arc<CompiledL4>>,
+        present: &impl Fn() -> Present,
     ) -> Option<futures_util::future::LocalBoxFuture<'a, End>> {
         let mut exclude = None;
         if let Some(session) = self.table.touch(&key) {
@@ -156,14 +163,14 @@ impl<'a, B: OutBody> Port<'a, B> {
                 }
             }
         }
-        self.begin(key, datagram, rule, exclude)
+        self.begin(key, datagram, present, exclude)
     }
 
     fn begin(
         &mut self,
         key: SessionKey,
         datagram: &[u8],
-        rule: &impl Fn() -> Option<Arc<CompiledL4>>,
+        present: &impl Fn() -> Present,
         exclude: Option<EndpointId>,
     ) -> Option<futures_util::future::LocalBoxFuture<'a, End>> {
         let tools = self.tools;
@@ -174,11 +181,12 @@ impl<'a, B: OutBody> Port<'a, B> {
         if tools.drain.phase() >= DrainPhase::Draining {
             return refuse(UdpDrop::Shed);
         }
-        let Some(rule) = rule() else { return refuse(UdpDrop::NoRoute) };
+        let Present { rule, limit } = present();
+        let Some(rule) = rule else { return refuse(UdpDrop::NoRoute) };
         let admitted = if tools.overload.pressure() >= Pressure::ShedStreams {
             Err(ShedReason::Overload)
         } else {
-            tools.overload.admit(tools.gate, tools.limit)
+            tools.overload.admit(tools.gate, limit)
         };
         let permit = match admitted {
             Ok(permit) => permit,

@@ -119,6 +119,7 @@ impl<B: OutBody> Upstreams<B> {
         picked: &mut Picked,
     ) -> Result<RawStream, UpstreamError> {
         let Some(permit) = backend.live.circuit.connection(backend.spec.circuit.connections) else {
+            backend.live.metrics.circuit_open.inc();
             let kind = UpstreamErrorKind::CircuitOpen(CircuitLimit::Connections);
             return Err(UpstreamError::unsent(kind));
         };

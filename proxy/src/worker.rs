@@ -12,20 +12,22 @@ use socket2::Socket;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
+use tokio::time::timeout;
 use tracing::error;
 
-use crate::compiled::{Compiled, CompiledProtocol};
-use crate::drain::{DrainPhase, DrainWatch};
+use crate::compiled::Compiled;
+use crate::drain::{DrainPhase, DrainSignal, DrainWatch};
 use crate::http::core::{Core, Live, Slot};
 use crate::listener::accept::accept;
 use crate::listener::bind::{Kind, Wanted};
 use crate::listener::conn::Tools;
+use crate::listener::datagrams::datagrams;
 use crate::listener::tls::Handshakes;
 use crate::overload::{ListenerGate, Overload, Pressure};
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::{Metrics, set_core};
 use crate::telemetry::trace::Tracer;
-use crate::udp::{self, DatagramSocket};
+use crate::udp::DatagramSocket;
 use crate::upstream::{Resolver, Upstreams};
 
 /// What all workers share.
@@ -71,6 +73,8 @@ impl Worker {
             set_core(core);
             let local = LocalSet::new();
             local.block_on(&runtime, serve(core, shared, inbox));
+            // What has been told to end gets a moment to say so in the log.
+            let _ = runtime.block_on(async { timeout(LAST_WORDS, local).await });
         })?;
         Ok(Self { orders, thread })
     }
@@ -81,8 +85,8 @@ struct State {
     tools: Rc<Tools>,
     slots: HashMap<ListenerName, Rc<Slot>, ahash::RandomState>,
     accepting: HashMap<Wanted, JoinHandle<()>, ahash::RandomState>,
-    /// Datagram sockets see a drain to its end themselves.
-    datagrams: HashMap<Wanted, JoinHandle<()>, ahash::RandomState>,
+    /// Datagram sockets end by a drain of their own, so that their sessions are logged.
+    datagrams: HashMap<Wanted, DrainSignal, ahash::RandomState>,
 }
 
 async fn serve(core: usize, shared: Shared, mut inbox: mpsc::UnboundedReceiver<Order>) {
@@ -99,7 +103,7 @@ async fn serve(core: usize, shared: Shared, mut inbox: mpsc::UnboundedReceiver<O
         handshakes: Handshakes::default(),
         drain: shared.drain.clone(),
     });
-    spawn_local(tend(tools.clone()));
+    let tending = spawn_local(tend(tools.clone()));
     let (mut draining, mut forced) = (shared.drain.clone(), shared.drain.clone());
     let mut state = State {
         tools,
@@ -111,7 +115,7 @@ async fn serve(core: usize, shared: Shared, mut inbox: mpsc::UnboundedReceiver<O
         tokio::select! {
             order = inbox.recv() => match order {
                 Some(order) => state.obey(order),
-                None => return,
+                None => break,
             },
             () = draining.draining(), if state.tools.registry.phase() < DrainPhase::Draining => state.stop_accepting(),
             () = forced.forced(), if state.tools.registry.phase() == DrainPhase::Draining => {
@@ -119,7 +123,14 @@ async fn serve(core: usize, shared: Shared, mut inbox: mpsc::UnboundedReceiver<O
             }
         }
     }
+    tending.abort();
+    state.stop_accepting();
+    state.tools.registry.advance(DrainPhase::Forced);
+    state.datagrams.values().for_each(|signal| signal.advance(DrainPhase::Forced));
 }
+
+/// What tasks get at the end of their worker.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// What is done about once a second.
 async fn tend(tools: Rc<Tools>) {
@@ -133,35 +144,14 @@ async fn tend(tools: Rc<Tools>) {
     }
 }
 
-/// Serves a datagram socket to the end of a drain.
-async fn datagrams(socket: DatagramSocket, slot: Rc<Slot>, gate: Arc<ListenerGate>, tools: Rc<Tools>) {
-    let live = slot.live();
-    let core = &tools.core;
-    let l4 = udp::Tools {
-        upstreams: &core.upstreams,
-        log: &core.log,
-        metrics: &core.metrics,
-        listener: &live.metrics,
-        overload: &core.overload,
-        gate: &gate,
-        limit: live.listener.connection.limits.connections,
-        drain: tools.drain.clone(),
-        max_sessions: udp::DEFAULT_SESSIONS,
-    };
-    let rule = || match &slot.live().listener.protocol {
-        CompiledProtocol::Udp(rule) => rule.clone(),
-        CompiledProtocol::Http(_) | CompiledProtocol::Tls(_) | CompiledProtocol::Tcp(_) => None,
-    };
-    if let Err(error) = udp::serve(&socket, rule, l4).await {
-        error!(%error, listener = %live.listener.name, "Datagram socket cannot be read");
-    }
-}
-
 impl State {
     fn obey(&mut self, order: Order) {
         for wanted in &order.closed {
-            if let Some(task) = self.accepting.remove(wanted).or_else(|| self.datagrams.remove(wanted)) {
+            if let Some(task) = self.accepting.remove(wanted) {
                 task.abort();
+            }
+            if let Some(signal) = self.datagrams.remove(wanted) {
+                signal.advance(DrainPhase::Forced);
             }
         }
         self.swap(&order.compiled);
@@ -208,8 +198,9 @@ impl State {
             }
             Kind::Datagram => {
                 let socket = DatagramSocket::new(StdUdpSocket::from(socket))?;
-                let task = spawn_local(datagrams(socket, slot, gate, self.tools.clone()));
-                self.datagrams.insert(wanted.clone(), task);
+                let (signal, drain) = DrainSignal::child_of(&self.tools.drain);
+                spawn_local(datagrams(socket, slot, gate, drain, self.tools.clone()));
+                self.datagrams.insert(wanted.clone(), signal);
             }
         }
         Ok(())

@@ -48,7 +48,8 @@ pub(crate) struct Exchange {
     /// The request is gRPC.
     pub(crate) grpc: bool,
     line: Option<Line>,
-    span: Option<SpanContext>,
+    /// Boxed: mostly there is none, and every request would carry the room.
+    span: Option<Box<SpanContext>>,
     rule: Option<Arc<str>>,
     metrics: Option<Rc<Arc<RouteMetrics>>>,
     version: Version,
@@ -112,9 +113,9 @@ impl Exchange {
 
     /// Begins the span, and notes what the endpoint will read.
     pub(crate) fn note_announced(&mut self, headers: &mut HeaderMap) {
-        self.span = self.connection.core.tracer.begin(headers);
+        self.span = self.connection.core.tracer.begin(headers).map(Box::new);
         if let Some(line) = &mut self.line {
-            line.trace = self.span.map(|span| span.trace_id()).or_else(|| trace_id(headers));
+            line.trace = self.span.as_ref().map(|span| span.trace_id()).or_else(|| trace_id(headers));
             line.request_id = headers.get(X_REQUEST_ID).cloned();
             line.forwarded_for = headers.get(X_FORWARDED_FOR).cloned();
         }
@@ -236,7 +237,6 @@ impl Exchange {
 
     fn log(&self, line: &Line, duration: Duration, received: u64) {
         let connection = &*self.connection;
-        let trace = line.trace.map(|trace| trace.to_string());
         let attempt = self.picked.as_ref().map(Picked::attempt);
         let tls = connection.tls.as_ref();
         let entry = LogEntry {
@@ -262,7 +262,7 @@ impl Exchange {
             remote_address: Some(connection.remote),
             server_name: tls.and_then(|tls| tls.server_name.as_deref()),
             peer_spiffe_id: tls.and_then(|tls| tls.spiffe_id.as_deref()),
-            trace_id: trace.as_deref(),
+            trace_id: line.trace,
             retries: self.retries,
             shed_reason: self.flags.contains(Flags::OVERLOAD).then(|| ShedReason::Overload.as_str()),
             ..LogEntry::new(connection.core.wall(self.start), duration)
@@ -271,10 +271,7 @@ impl Exchange {
     }
 
     fn end_span(&self, span: &SpanContext, line: &Line, duration: Duration) {
-        let text = |value: &Option<HeaderValue>| {
-            value.as_ref().and_then(|value| value.to_str().ok().map(str::to_owned))
-        };
-        let authority = text(&line.authority).unwrap_or_default();
+        let authority = line.authority.as_ref().and_then(|authority| authority.to_str().ok());
         self.connection.core.tracer.end(
             span,
             &SpanFacts {
@@ -282,7 +279,7 @@ impl Exchange {
                 duration,
                 method: line.method.as_str(),
                 scheme: self.connection.client.scheme,
-                authority: &authority,
+                authority: authority.unwrap_or_default(),
                 path: line.target.as_ref().map_or("", PathAndQuery::path),
                 version: protocol(self.version).trim_start_matches("HTTP/"),
                 route: self.rule.as_deref(),

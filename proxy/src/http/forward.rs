@@ -120,6 +120,7 @@ async fn tries(
             drop(result);
             retries.excluded.extend(exchange.picked.take().map(|picked| picked.id()));
             exchange.retries += 1;
+            backend.live().metrics.retries.inc();
             sleep(retries.backoff()).await;
             continue;
         }

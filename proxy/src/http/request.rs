@@ -272,6 +272,6 @@ mod tests {
         // HTTP/1 keeps one of these for each connection, HTTP/2 one for each stream.
         let size = size_of_future(handle);
         assert!(size <= 5120, "{size}");
-        assert!(size_of::<AnswerBody>() <= 800, "{}", size_of::<AnswerBody>());
+        assert!(size_of::<AnswerBody>() <= 832, "{}", size_of::<AnswerBody>());
     }
 }

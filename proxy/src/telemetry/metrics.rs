@@ -9,6 +9,7 @@ mod encode;
 mod request;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
@@ -20,7 +21,7 @@ use crate::overload::{Overload, ShedReason};
 use crate::telemetry::access_log::AccessLog;
 
 pub use cells::{Counter, Gauge, GaugeGuard, set_core};
-pub use connection::{BackendMetrics, ListenerMetrics, TcpMetrics, TlsFailure, UdpDrop};
+pub use connection::{BackendMetrics, BackendSample, ListenerMetrics, TcpMetrics, TlsFailure, UdpDrop};
 pub use request::{RequestRecord, RouteMetrics};
 
 use request::SeriesBudget;
@@ -34,7 +35,7 @@ pub struct Metrics {
     routes: Families<RouteLabels, RouteMetrics>,
     tcp: Families<RouteLabels, TcpMetrics>,
     listeners: Families<ListenerName, ListenerMetrics>,
-    backends: Families<BackendName, BackendMetrics>,
+    backends: OnceLock<BackendSource>,
     unrouted: Arc<RouteMetrics>,
     budget: Arc<SeriesBudget>,
     shed: [Counter; ShedReason::ALL.len()],
@@ -48,6 +49,17 @@ pub struct Metrics {
     pub spans_exported: Counter,
     /// Spans that were dropped: the queue was full or the collector did not take them.
     pub spans_dropped: Counter,
+}
+
+/// Calls back with each backend that there is at the moment.
+struct BackendSource(Box<EachBackend>);
+
+type EachBackend = dyn Fn(&mut dyn FnMut(BackendSample<'_>)) + Send + Sync;
+
+impl fmt::Debug for BackendSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BackendSource")
+    }
 }
 
 /// Who the proxy itself is, for Istio's `source_*` labels; `unknown` where not told.
@@ -130,7 +142,7 @@ impl Metrics {
             routes: Families::new(MAX_SERIES),
             tcp: Families::new(MAX_SERIES),
             listeners: Families::new(MAX_SERIES),
-            backends: Families::new(MAX_SERIES),
+            backends: OnceLock::new(),
             unrouted,
             budget,
             shed: Default::default(),
@@ -179,9 +191,9 @@ impl Metrics {
         self.listeners.resolve(name, ListenerMetrics::default).unwrap_or_default()
     }
 
-    /// The handle of a backend; as [`Metrics::route`].
-    pub fn backend(&self, name: &BackendName) -> Arc<BackendMetrics> {
-        self.backends.resolve(name, BackendMetrics::default).unwrap_or_default()
+    /// Asks `each` for the backends at each scrape. Only the first call counts.
+    pub fn observe_backends(&self, each: impl Fn(&mut dyn FnMut(BackendSample<'_>)) + Send + Sync + 'static) {
+        let _ = self.backends.set(BackendSource(Box::new(each)));
     }
 
     /// Counts something that overload protection refused.

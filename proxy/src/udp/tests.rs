@@ -121,7 +121,6 @@ impl Bench {
             listener: &self.listener,
             overload: &self.overload,
             gate: &self.gate,
-            limit: 0,
             drain: self.drain.clone(),
             max_sessions,
         };
@@ -130,7 +129,8 @@ impl Bench {
             self.signal.advance(DrainPhase::Forced);
             output
         };
-        let (served, output) = tokio::join!(serve(&socket, || rule.clone(), tools), script);
+        let (served, output) =
+            tokio::join!(serve(&socket, || Present { rule: rule.clone(), limit: 0 }, tools), script);
         served.unwrap();
         output
     }

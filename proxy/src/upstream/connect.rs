@@ -41,6 +41,8 @@ pub(crate) async fn open(
     purpose: Purpose,
     permit: Option<ConnectionPermit>,
 ) -> Result<RawStream, UpstreamError> {
+    // Health checks hold no place and are no traffic.
+    let counted = permit.is_some();
     let opening = async {
         let addresses = addresses(endpoint, resolver).await?;
         let mut tcp = tcp::connect(&addresses).await.map_err(|error| connect_error(&error))?;
@@ -53,10 +55,15 @@ pub(crate) async fn open(
         };
         Ok(RawStream { io, local, remote, _permit: permit })
     };
-    match tokio::time::timeout(backend.spec.connection.connect_timeout, opening).await {
+    let opened = match tokio::time::timeout(backend.spec.connection.connect_timeout, opening).await {
         Ok(opened) => opened,
         Err(_) => Err(UpstreamError::unsent(UpstreamErrorKind::ConnectTimeout)),
+    };
+    if counted {
+        let metrics = &backend.live.metrics;
+        if opened.is_ok() { metrics.connections.inc() } else { metrics.connect_failures.inc() }
     }
+    opened
 }
 
 /// An endpoint's addresses, a name's in an order that spreads connections over them.

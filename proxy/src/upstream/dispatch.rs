@@ -96,6 +96,7 @@ impl<B: OutBody> Upstreams<B> {
         let started = Moment::now();
         let circuit = &backend.live.circuit;
         let Some(_pending) = circuit.waiting(backend.spec.circuit.pending) else {
+            backend.live.metrics.circuit_open.inc();
             return Err(UpstreamError::unsent(UpstreamErrorKind::CircuitOpen(CircuitLimit::Pending)));
         };
         let mut ready = pool.wait();
@@ -114,7 +115,12 @@ impl<B: OutBody> Upstreams<B> {
                 biased;
                 received = &mut ready => break received,
                 () = freed => {}
-                () = sleep_until(deadline) => return Err(UpstreamError::unsent(late)),
+                () = sleep_until(deadline) => {
+                    if !placed {
+                        backend.live.metrics.circuit_open.inc();
+                    }
+                    return Err(UpstreamError::unsent(late));
+                }
             }
         };
         picked.attempt.connect = Some(Moment::now().since(started));

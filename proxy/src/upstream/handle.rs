@@ -11,6 +11,7 @@ use model::{
 };
 use tracing::warn;
 
+use crate::telemetry::metrics::BackendMetrics;
 use crate::upstream::budget::BudgetWindow;
 use crate::upstream::circuit::CircuitCounters;
 use crate::upstream::clock::Moment;
@@ -77,6 +78,8 @@ pub struct BackendLive {
     pub circuit: Arc<CircuitCounters>,
     /// Requests and retries of late.
     pub budget: BudgetWindow,
+    /// For scrapes.
+    pub metrics: BackendMetrics,
     /// Held while an ejection is decided, so that two cores cannot both take the last place.
     pub(crate) ejecting: std::sync::Mutex<()>,
 }

@@ -32,6 +32,7 @@ pub(crate) fn note(backend: &BackendHandle, endpoint: &EndpointState, good: bool
         return;
     }
     let span = eject(endpoint, policy, now);
+    backend.live.metrics.ejections.inc();
     info!(backend = %backend.name, %endpoint, failures, ?span, "Endpoint is ejected");
 }
 

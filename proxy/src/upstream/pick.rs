@@ -136,6 +136,7 @@ impl Drop for Picked {
 pub fn pick(backend: &Arc<BackendHandle>, hints: &PickHints<'_>) -> Result<Picked, UpstreamError> {
     let now = Moment::now();
     let Some(permit) = backend.live.circuit.request(backend.spec.circuit.requests) else {
+        backend.live.metrics.circuit_open.inc();
         return Err(UpstreamError::unsent(UpstreamErrorKind::CircuitOpen(CircuitLimit::Requests)));
     };
     let members = backend.members();

@@ -10,6 +10,7 @@ mod forward;
 mod grpc;
 mod log;
 mod observe;
+mod opaque;
 mod resilience;
 mod session;
 mod support;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use crate::telemetry::flags::Flags;
+use crate::telemetry::trace::TraceId;
 
 /// One request or connection, at its end. Everything is borrowed: nothing is copied until the line is written.
 ///
@@ -61,8 +62,8 @@ pub struct LogEntry<'a> {
     pub server_name: Option<&'a str>,
     /// The verified client certificate's SPIFFE ID.
     pub peer_spiffe_id: Option<&'a str>,
-    /// Trace ID, 32 lower-case hexadecimal digits.
-    pub trace_id: Option<&'a str>,
+    /// The trace that the request belongs to.
+    pub trace_id: Option<TraceId>,
     /// The policy object that decided, if one did.
     pub policy: Option<&'a str>,
     /// Why it was shed by overload protection.

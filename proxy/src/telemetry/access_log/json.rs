@@ -47,13 +47,16 @@ pub(super) fn write(out: &mut Vec<u8>, entry: &LogEntry<'_>) {
 fn own(out: &mut Vec<u8>, entry: &LogEntry<'_>) {
     for (name, value) in [
         ("peer_spiffe_id", entry.peer_spiffe_id),
-        ("trace_id", entry.trace_id),
         ("policy", entry.policy),
         ("shed_reason", entry.shed_reason),
     ] {
         if value.is_some() {
             text(out, name, value.map(str::as_bytes));
         }
+    }
+    if let Some(trace) = entry.trace_id {
+        key(out, "trace_id");
+        let _ = write!(out, "\"{trace}\"");
     }
     if entry.retries > 0 {
         number(out, "retries", u64::from(entry.retries));

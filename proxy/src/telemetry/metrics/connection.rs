@@ -147,25 +147,36 @@ pub struct TcpMetrics {
     pub received: Counter,
 }
 
-/// What a backend counts about connections to its endpoints.
+/// What a backend counts; lives as long as the backend's live state.
 #[derive(Debug, Default)]
 pub struct BackendMetrics {
     /// Connections made.
     pub connections: Counter,
-    /// Connections open.
-    pub active: Gauge,
     /// Attempts that failed.
     pub connect_failures: Counter,
-    /// Requests under way.
-    pub requests_active: Gauge,
-    /// Requests refused by a circuit limit.
+    /// Requests and connections refused by a circuit limit.
     pub circuit_open: Counter,
     /// Requests tried again.
     pub retries: Counter,
-    /// Endpoints known.
-    pub endpoints: Gauge,
-    /// Endpoints that are fit.
-    pub endpoints_healthy: Gauge,
     /// Ejections by passive health.
     pub ejections: Counter,
+}
+
+/// A backend at the moment of a scrape.
+#[derive(Clone, Copy, Debug)]
+pub struct BackendSample<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// What it counts.
+    pub counters: &'a BackendMetrics,
+    /// Connections open.
+    pub connections: u32,
+    /// Requests under way.
+    pub requests: u32,
+    /// Requests that wait for a connection.
+    pub pending: u32,
+    /// Endpoints known.
+    pub endpoints: usize,
+    /// Endpoints that are fit.
+    pub healthy: usize,
 }

@@ -10,9 +10,9 @@ use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 
 use super::cells::{BODY_BYTES, Counter, DURATION_MILLIS, Distribution, Gauge, RequestTotals};
-use super::connection::{BackendMetrics, ListenerMetrics, TcpMetrics};
+use super::connection::{BackendSample, ListenerMetrics, TcpMetrics};
 use super::request::Outcome;
-use super::{Metrics, RouteLabels, UNKNOWN};
+use super::{MAX_SERIES, Metrics, RouteLabels, UNKNOWN};
 use crate::overload::ShedReason;
 
 /// Encodes what a [`Metrics`] holds now.
@@ -264,28 +264,38 @@ impl Metrics {
     }
 
     fn encode_backends(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
-        let backends = self.backends.live();
-        type Pick<'a, T> = fn(&'a BackendMetrics) -> &'a T;
-        let counters: [(&str, &str, Pick<'_, Counter>); 5] = [
-            ("diolkos_backend_connections", "Connections made to endpoints", |m| &m.connections),
-            ("diolkos_backend_connect_failures", "Connections that failed", |m| &m.connect_failures),
-            ("diolkos_backend_circuit_open", "Requests refused by a circuit limit", |m| &m.circuit_open),
-            ("diolkos_backend_retries", "Requests tried again", |m| &m.retries),
-            ("diolkos_backend_ejections", "Endpoints ejected by passive health", |m| &m.ejections),
-        ];
-        for (name, help, pick) in counters {
-            let samples = backends.iter().map(|(key, m)| (vec![("backend", key.as_str())], pick(m).value()));
-            counter(encoder, name, help, samples)?;
+        let mut rows: Vec<(String, [u64; 10])> = Vec::new();
+        if let Some(source) = self.backends.get() {
+            (source.0)(&mut |sample| {
+                if rows.len() < MAX_SERIES {
+                    rows.push((sample.name.to_owned(), row(&sample)));
+                }
+            });
         }
-        let gauges: [(&str, &str, Pick<'_, Gauge>); 4] = [
-            ("diolkos_backend_connections_active", "Connections open to endpoints", |m| &m.active),
-            ("diolkos_backend_requests_active", "Requests under way", |m| &m.requests_active),
-            ("diolkos_backend_endpoints", "Endpoints known", |m| &m.endpoints),
-            ("diolkos_backend_endpoints_healthy", "Endpoints that are fit", |m| &m.endpoints_healthy),
+        rows.sort();
+        let families = [
+            ("diolkos_backend_connections", "Connections made to endpoints", MetricType::Counter),
+            ("diolkos_backend_connect_failures", "Connections that failed", MetricType::Counter),
+            ("diolkos_backend_circuit_open", "Refused by a circuit limit", MetricType::Counter),
+            ("diolkos_backend_retries", "Requests tried again", MetricType::Counter),
+            ("diolkos_backend_ejections", "Endpoints ejected by passive health", MetricType::Counter),
+            ("diolkos_backend_connections_active", "Connections open to endpoints", MetricType::Gauge),
+            ("diolkos_backend_requests_active", "Requests under way", MetricType::Gauge),
+            ("diolkos_backend_requests_pending", "Requests that wait for a connection", MetricType::Gauge),
+            ("diolkos_backend_endpoints", "Endpoints known", MetricType::Gauge),
+            ("diolkos_backend_endpoints_healthy", "Endpoints that are fit", MetricType::Gauge),
         ];
-        for (name, help, pick) in gauges {
-            let samples = backends.iter().map(|(key, m)| (vec![("backend", key.as_str())], pick(m).value()));
-            gauge(encoder, name, help, samples)?;
+        for (index, (name, help, kind)) in families.into_iter().enumerate() {
+            let mut family = encoder.encode_descriptor(name, help, None, kind)?;
+            for (backend, numbers) in &rows {
+                let labels = [("backend", backend.as_str())];
+                let value = numbers.get(index).copied().unwrap_or(0);
+                let mut metric = family.encode_family(&labels)?;
+                match kind {
+                    MetricType::Counter => metric.encode_counter::<NoLabelSet, _, u64>(&value, None)?,
+                    _ => metric.encode_gauge(&value)?,
+                }
+            }
         }
         Ok(())
     }
@@ -347,6 +357,23 @@ impl Metrics {
     }
 }
 
+/// A backend's numbers, in the order of the families.
+fn row(sample: &BackendSample<'_>) -> [u64; 10] {
+    let counters = sample.counters;
+    [
+        counters.connections.value(),
+        counters.connect_failures.value(),
+        counters.circuit_open.value(),
+        counters.retries.value(),
+        counters.ejections.value(),
+        sample.connections.into(),
+        sample.requests.into(),
+        sample.pending.into(),
+        sample.endpoints as u64,
+        sample.healthy as u64,
+    ]
+}
+
 /// A destination in Istio's words.
 #[derive(Clone, Debug, Eq, PartialEq, Ord, PartialOrd)]
 struct Service {
@@ -400,7 +427,11 @@ fn counter<'a>(
 ) -> fmt::Result {
     let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
     for (labels, value) in samples {
-        family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&value, None)?;
+        if labels.is_empty() {
+            family.encode_counter::<NoLabelSet, _, u64>(&value, None)?;
+        } else {
+            family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&value, None)?;
+        }
     }
     Ok(())
 }
@@ -413,7 +444,11 @@ fn gauge<'a>(
 ) -> fmt::Result {
     let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
     for (labels, value) in samples {
-        family.encode_family(&labels)?.encode_gauge(&value)?;
+        if labels.is_empty() {
+            family.encode_gauge(&value)?;
+        } else {
+            family.encode_family(&labels)?.encode_gauge(&value)?;
+        }
     }
     Ok(())
 }

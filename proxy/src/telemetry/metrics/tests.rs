@@ -44,6 +44,7 @@ fn names_are_these() {
         "diolkos_backend_endpoints",
         "diolkos_backend_endpoints_healthy",
         "diolkos_backend_requests_active",
+        "diolkos_backend_requests_pending",
         "diolkos_backend_retries",
         "diolkos_compile_errors",
         "diolkos_connection_limit",
@@ -201,4 +202,32 @@ fn shed_and_listener_counters_carry_their_reason() {
     }
     drop(guard);
     assert_eq!(listener.active.value(), 0);
+}
+
+#[test]
+fn backends_are_asked_for_at_each_scrape() {
+    let metrics = full();
+    let counters = BackendMetrics::default();
+    counters.retries.add(3);
+    metrics.observe_backends(move |each| {
+        each(BackendSample {
+            name: "service/shop/cart/80",
+            counters: &counters,
+            connections: 4,
+            requests: 5,
+            pending: 6,
+            endpoints: 7,
+            healthy: 2,
+        });
+    });
+    let text = metrics.encode();
+    for line in [
+        "diolkos_backend_retries_total{backend=\"service/shop/cart/80\"} 3",
+        "diolkos_backend_connections_active{backend=\"service/shop/cart/80\"} 4",
+        "diolkos_backend_endpoints_healthy{backend=\"service/shop/cart/80\"} 2",
+        "diolkos_snapshot_generation 0",
+        "diolkos_compile_errors_total 0",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+    }
 }
