@@ -1,3 +1,5 @@
+//! What the administration shows, and whom it refuses.
+
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 

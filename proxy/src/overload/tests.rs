@@ -1,3 +1,5 @@
+//! When work is shed, and when no longer.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! Datagram sessions through real sockets.
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;

@@ -1,3 +1,5 @@
+//! Which requests pass the door, in which form, and which are refused.
+
 use http::Request;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Whose forwarding headers are believed, and what is appended.
+
 use super::*;
 
 fn map(fields: &[(&'static str, &'static str)]) -> HeaderMap {

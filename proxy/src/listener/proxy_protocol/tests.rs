@@ -1,3 +1,5 @@
+//! PROXY headers: sound, cut short, malicious.
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;

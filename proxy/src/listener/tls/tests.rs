@@ -1,3 +1,5 @@
+//! Where a ClientHello leads, however it is cut.
+
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;

@@ -1,3 +1,5 @@
+//! Bytes both ways, and how each side ends.
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! What a line of the access log looks like.
+
 use std::fs;
 use std::net::SocketAddr;
 use std::time::UNIX_EPOCH;

@@ -1,3 +1,5 @@
+//! Names, labels and bounds of the metrics.
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! Trace context passed on, spans exported.
+
 use std::convert::Infallible;
 
 use bytes::Bytes;
