@@ -7,12 +7,12 @@ mod words;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
+
+use crate::rustfmt::rustfmt;
 
 /// Writes every generated file.
 pub(crate) fn write() -> Result<()> {
@@ -50,7 +50,7 @@ fn generated() -> Result<BTreeMap<PathBuf, String>> {
     let shapes = reader.finish()?;
     let mut files = BTreeMap::new();
     for (module, text) in render::modules(&kinds, &shapes)? {
-        files.insert(root().join(TYPES).join(format!("{module}.rs")), rustfmt(&text)?);
+        files.insert(root().join(TYPES).join(format!("{module}.rs")), rustfmt(&root(), &text)?);
     }
     for crd in api::own::crds() {
         let name = crd.pointer("/metadata/name").and_then(Value::as_str).context("a CRD has a name")?;
@@ -64,23 +64,6 @@ fn generated() -> Result<BTreeMap<PathBuf, String>> {
 fn read_crd(path: &Path) -> Result<Value> {
     let text = fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
     serde_saphyr::from_str(&text).with_context(|| format!("parse {}", path.display()))
-}
-
-/// Formats Rust text with the settings of the workspace.
-fn rustfmt(text: &str) -> Result<String> {
-    let mut child = Command::new("rustfmt")
-        .args(["--edition", "2024", "--config-path"])
-        .arg(root())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("start rustfmt")?;
-    child.stdin.take().context("rustfmt has a standard input")?.write_all(text.as_bytes())?;
-    let output = child.wait_with_output()?;
-    if !output.status.success() {
-        bail!("rustfmt refuses the generated text:\n{text}");
-    }
-    Ok(String::from_utf8(output.stdout)?)
 }
 
 fn root() -> PathBuf {

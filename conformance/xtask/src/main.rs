@@ -6,6 +6,8 @@ mod check;
 mod conformance;
 mod crds;
 mod fuzz;
+mod protos;
+mod rustfmt;
 mod swap;
 mod system;
 mod tidy;
@@ -62,6 +64,12 @@ enum Verb {
         /// Just the tests whose names contain this.
         filter: Option<String>,
     },
+    /// Write the Rust types of the wire form between a controller and its proxies.
+    Protos {
+        /// Write nothing; fail if a file in the tree differs from what would be written.
+        #[arg(long)]
+        check: bool,
+    },
     /// Check style rules, dependency fences, bans, licences and sources.
     Tidy,
 }
@@ -101,6 +109,8 @@ fn run(verb: Verb) -> Result<()> {
         Verb::Fuzz { target, seconds } => fuzz::run(&root, &target, seconds),
         Verb::Swap { seconds, rate } => swap::run(&root, seconds, rate),
         Verb::System { filter } => system::run(&root, filter.as_deref()),
+        Verb::Protos { check: true } => protos::check(&root),
+        Verb::Protos { check: false } => protos::write(&root),
         Verb::Tidy => tidy::run(&root),
     }
 }

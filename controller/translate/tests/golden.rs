@@ -6,7 +6,8 @@
 //! A line `# addressing: {…}` says how Gateways get addresses; without it one process binds the sockets.
 //!
 //! Every case also proves what holds for all inputs: the order of objects does not matter, twice the same input
-//! gives the same output, a missing object breaks nothing else, and no snapshot has a dangling name.
+//! gives the same output, a missing object breaks nothing else, no snapshot has a dangling name, and each one
+//! survives the wire.
 
 #![expect(clippy::unwrap_used, reason = "a broken golden file stops the test")]
 
@@ -17,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 use api::AnyObject;
 use api::decode::Reason;
+use model::proto::{decode_snapshot, encode_snapshot};
 use serde_json::{Map, Value, json};
 use translate::{Addressing, Inputs, Output, translate};
 
@@ -153,6 +155,11 @@ fn sound(output: &Output, when: &str) -> Result<(), String> {
         let dangling = snapshot.dangling();
         if !dangling.is_empty() {
             return Err(format!("{when}, snapshot {shard} dangles: {dangling:?}"));
+        }
+        match decode_snapshot(encode_snapshot(snapshot)) {
+            Ok(same) if same == *snapshot => {}
+            Ok(_) => return Err(format!("{when}, snapshot {shard} is another one after the wire")),
+            Err(error) => return Err(format!("{when}, snapshot {shard}: {error}: {}", error.source)),
         }
     }
     Ok(())

@@ -16,6 +16,7 @@
 //! | `pattern`  | regular expressions of users, bounded |
 //! | `secret`   | key material, redacted in every form of output |
 //! | `span`     | durations as people write them |
+//! | `proto`    | feature `proto`: the wire form, encode and decode beside each other |
 
 mod backend;
 mod filter;
@@ -23,6 +24,8 @@ mod host;
 mod listener;
 mod name;
 mod pattern;
+#[cfg(feature = "proto")]
+pub mod proto;
 mod route;
 mod secret;
 mod snapshot;
