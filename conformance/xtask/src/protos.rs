@@ -66,8 +66,7 @@ const SOURCES: &str = "proxy/model/proto";
 const TYPES: &str = "proxy/model/src/proto/generated";
 const PACKAGE: &str = "diolkos.v1";
 const SECRETS: [&str; 1] = [".diolkos.v1.Secret"];
-const HEADER: &str = "//! The messages of package `diolkos.v1`, written by `cargo xtask protos`.\n\
-    #![allow(clippy::all, reason = \"generated\")]\n\n";
+const HEADER: &str = "//! The messages of package `diolkos.v1`, written by `cargo xtask protos`.\n\n";
 
 #[cfg(test)]
 mod tests {

@@ -13,8 +13,6 @@ mod listener;
 mod route;
 mod secret;
 mod settings;
-#[cfg(test)]
-mod tests;
 mod value;
 mod wire;
 
@@ -204,3 +202,6 @@ fn read<T: Wire<Message: Message + Default>>(bytes: &[u8]) -> Result<T, DecodeEr
     }
     T::decode(message)
 }
+
+#[cfg(test)]
+mod tests;

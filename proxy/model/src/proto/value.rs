@@ -111,7 +111,7 @@ impl Wire for IpNet {
 }
 
 fn parsed<T: FromStr<Err: fmt::Display>>(text: &str) -> Result<T, DecodeError> {
-    text.parse().map_err(|error| DecodeError::new(format!("is {text:?}: {error}")))
+    text.parse::<T>().map_err(|error| DecodeError::new(format!("is {text:?}: {error}")))
 }
 
 impl Wire for Duration {
