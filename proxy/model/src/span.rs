@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serializer, de::Error};
 pub fn format(span: Duration) -> String {
     if span.subsec_nanos() == 0 {
         format!("{}s", span.as_secs())
-    } else if span.subsec_nanos() % 1_000_000 == 0 {
+    } else if span.subsec_nanos().is_multiple_of(1_000_000) {
         format!("{}ms", span.as_millis())
     } else {
         format!("{}us", span.as_micros())

@@ -81,10 +81,10 @@ fn endpoints() -> pb::Endpoints {
     read::<EndpointSet>(json!([{"address": "192.0.2.1", "port": 80}])).encode()
 }
 
-fn check<T: Wire<Message: Clone> + std::fmt::Debug>(
-    message: T::Message,
-    cases: &[(&str, &dyn Fn(&mut T::Message))],
-) {
+/// What the error says, and the edit that brings it about.
+type Case<'a, M> = (&'a str, &'a dyn Fn(&mut M));
+
+fn check<T: Wire<Message: Clone> + std::fmt::Debug>(message: T::Message, cases: &[Case<'_, T::Message>]) {
     assert!(T::decode(message.clone()).is_ok(), "only the edit is wrong");
     for (expected, edit) in cases {
         let mut edited = message.clone();
