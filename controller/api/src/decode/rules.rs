@@ -16,6 +16,7 @@ use super::schema::{Schema, SchemaKind};
 use super::structure::Report;
 
 mod functions;
+mod quick;
 mod value;
 
 use self::value::Item;
@@ -77,6 +78,11 @@ impl Rule {
             let old_self = program.references().has_variable("oldSelf");
             Ok(Compiled { program, message, old_self })
         })
+    }
+
+    /// Whether the rule is one of the plain ones and holds.
+    fn holds_plainly(&self, item: &Item<'_>) -> bool {
+        self.compiled().as_ref().is_ok_and(|compiled| quick::holds(compiled.program.expression(), item))
     }
 
     /// What is wrong with the `self` of `context`, if the rule does not hold.
@@ -161,14 +167,18 @@ impl Walk<'_> {
         item
     }
 
-    fn rules(&mut self, rules: &[Rule], item: &Item<'_>) {
-        let mut context = Context::with_env(Arc::clone(functions::environment()));
-        context.add_variable_as_val("self", item.boxed());
-        if rules.iter().any(|rule| rule.optional_old_self) {
-            context.add_variable_as_val("oldSelf", Box::new(CelOptional::none()));
-        }
+    fn rules<'v>(&mut self, rules: &[Rule], item: &Item<'v>) {
+        let mut context: Option<Context<'_, 'v>> = None;
         for rule in rules {
-            if let Some(message) = rule.broken(&context) {
+            let quick = rule.holds_plainly(item);
+            // A debug build, and so every test, asks the interpreter too.
+            if quick && !cfg!(debug_assertions) {
+                continue;
+            }
+            let context = context.get_or_insert_with(|| scope(rules, item));
+            let broken = rule.broken(context);
+            debug_assert!(!quick || broken.is_none(), "{} does not hold: {broken:?}", rule.source);
+            if let Some(message) = broken {
                 let mut path = self.path.as_str().to_owned();
                 if let Some(field) = &rule.field_path {
                     path.push_str(if path.is_empty() { field.trim_start_matches('.') } else { field });
@@ -177,6 +187,16 @@ impl Walk<'_> {
             }
         }
     }
+}
+
+/// What rules see: `self`, and an absent `oldSelf` for those that allow for that.
+fn scope<'p, 'v>(rules: &[Rule], item: &Item<'v>) -> Context<'p, 'v> {
+    let mut context = Context::with_env(Arc::clone(functions::environment()));
+    context.add_variable_as_val("self", item.boxed());
+    if rules.iter().any(|rule| rule.optional_old_self) {
+        context.add_variable_as_val("oldSelf", Box::new(CelOptional::none()));
+    }
+    context
 }
 
 #[cfg(test)]

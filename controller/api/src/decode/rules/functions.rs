@@ -54,7 +54,7 @@ const KNOWN: [&str; 37] = [
 ];
 
 /// The name under which `matches` is called: a compiled expression is kept per pattern, where CEL's own compiles at each call.
-const MATCHES: &str = "cachedMatches";
+pub(super) const MATCHES: &str = "cachedMatches";
 
 /// Compiles `source`, and refuses functions that are not declared.
 pub(super) fn compile(source: &str) -> Result<Program, String> {

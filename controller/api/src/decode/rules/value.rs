@@ -46,6 +46,15 @@ impl<'v> Item<'v> {
         self.as_val().clone_as_boxed()
     }
 
+    /// How many entries a list or mapping has.
+    pub(super) fn len(&self) -> Option<usize> {
+        match self {
+            Self::List(List(items)) => Some(items.len()),
+            Self::Map(Mapping(entries)) => Some(entries.len()),
+            _ => None,
+        }
+    }
+
     fn as_val<'b>(&'b self) -> &'b (dyn Val + 'v) {
         match self {
             Self::Null => &CelNull,
@@ -69,7 +78,12 @@ pub(super) struct Mapping<'v>(Arc<[(CelString<'v>, Item<'v>)]>);
 
 impl<'v> Mapping<'v> {
     fn find(&self, key: &dyn Val) -> Option<&Item<'v>> {
-        let key = unescaped(key.downcast_ref::<CelString<'_>>()?.inner());
+        self.field(key.downcast_ref::<CelString<'_>>()?.inner())
+    }
+
+    /// The field that a rule names `name`.
+    pub(super) fn field(&self, name: &str) -> Option<&Item<'v>> {
+        let key = unescaped(name);
         self.0.iter().find(|(name, _)| name.inner() == key).map(|(_, item)| item)
     }
 }
