@@ -16,7 +16,9 @@ use super::proxy_protocol::read_header;
 use super::registry::Registry;
 use super::serve;
 use super::sniff::{Sniffed, sniff};
-use super::tls::{Handshakes, PeerCertificate, TlsFacts, TlsLimits, TlsOutcome, TlsTarget, accept};
+use super::tls::{
+    Handshakes, PeerCertificate, TlsFacts, TlsLimits, TlsOutcome, TlsRefusal, TlsTarget, accept,
+};
 use crate::compiled::{
     ClientAuthMode, CompiledL4, CompiledProtocol, CompiledServer, CompiledTlsServer, HostTable,
 };
@@ -24,8 +26,10 @@ use crate::drain::DrainWatch;
 use crate::http::connection::{Addresses, Connection, Tls};
 use crate::http::core::{Core, Live, Slot};
 use crate::http::forwarded::Client;
+use crate::overload::ShedReason;
 use crate::tcp::{self, Abort};
-use crate::telemetry::metrics::GaugeGuard;
+use crate::telemetry::access_log::ConnectionLine;
+use crate::telemetry::metrics::{GaugeGuard, TlsFailure};
 
 /// What the connections of a core share.
 #[derive(Debug)]
@@ -169,8 +173,24 @@ async fn tls(
         TlsOutcome::Refused(refusal) => {
             live.metrics.tls_failure(refusal.failure);
             debug!(error = %refusal, client = %addresses.remote, listener = %live.listener.name, "TLS refused");
+            refused(&tools.core, addresses, refusal);
         }
     }
+}
+
+/// Tells metrics and log of a handshake that was refused.
+fn refused(core: &Core, addresses: Addresses, refusal: TlsRefusal) {
+    if refusal.failure == TlsFailure::Shed {
+        core.metrics.shed(ShedReason::HandshakeLimit);
+    }
+    if refusal.is_probe() {
+        return;
+    }
+    let mut line = ConnectionLine::new(&core.log, addresses.remote, addresses.local);
+    line.flags = refusal.flags();
+    line.termination = Some(refusal.failure.as_str());
+    line.failure = Some(refusal.detail);
+    line.server_name = refusal.server_name;
 }
 
 /// What the server that the SNI chose asks of its clients.

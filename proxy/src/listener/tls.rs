@@ -19,6 +19,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::prefixed::Prefixed;
 use crate::compiled::{CompiledL4, CompiledServer, CompiledTlsInner, CompiledTlsServer, HostTable};
+use crate::telemetry::flags::Flags;
 use crate::telemetry::metrics::TlsFailure;
 
 pub use hello::Hello;
@@ -268,6 +269,24 @@ async fn send_alert<S: AsyncWrite + Unpin>(mut stream: Prefixed<S>, alert: &[u8]
 }
 
 impl TlsRefusal {
+    /// For the access log.
+    pub fn flags(&self) -> Flags {
+        match self.failure {
+            TlsFailure::UnknownName => Flags::NO_ROUTE,
+            TlsFailure::Closed => Flags::NO_BACKEND,
+            TlsFailure::NotTls | TlsFailure::Timeout | TlsFailure::ClientCertificate | TlsFailure::Alert => {
+                Flags::DOWNSTREAM_PROTOCOL_ERROR
+            }
+            TlsFailure::Broken => Flags::DOWNSTREAM_TERMINATED,
+            TlsFailure::Shed => Flags::OVERLOAD,
+        }
+    }
+
+    /// Whether the client said nothing at all: a load balancer that looks whether the port is open, most likely.
+    pub fn is_probe(&self) -> bool {
+        self.failure == TlsFailure::Broken && self.server_name.is_none()
+    }
+
     /// A refusal with what is known before the SNI is.
     pub fn new(failure: TlsFailure, detail: &str) -> Self {
         Self { failure, detail: detail.into(), server_name: None }

@@ -7,6 +7,7 @@ mod connection;
 mod entry;
 mod escape;
 mod json;
+mod number;
 mod text;
 mod timestamp;
 mod writer;
@@ -21,6 +22,7 @@ use std::time::Duration;
 pub use connection::ConnectionLine;
 pub use entry::LogEntry;
 
+use timestamp::Clock;
 use writer::{Shared, Writer};
 
 /// Where lines go.
@@ -72,7 +74,8 @@ impl AccessLog {
 
     /// The log of worker `core`, from 0.
     pub fn core(&self, core: usize) -> CoreLog {
-        CoreLog { shared: self.shared.clone(), core, line: RefCell::new(Vec::with_capacity(LINE)) }
+        let pen = Pen { line: Vec::with_capacity(LINE), clock: Clock::default() };
+        CoreLog { shared: self.shared.clone(), core, pen: RefCell::new(pen) }
     }
 
     /// Changes the form of the lines that come from now on.
@@ -102,7 +105,14 @@ impl AccessLog {
 pub struct CoreLog {
     shared: Arc<Shared>,
     core: usize,
-    line: RefCell<Vec<u8>>,
+    pen: RefCell<Pen>,
+}
+
+/// What writing a line needs and the next one can use again.
+#[derive(Debug)]
+struct Pen {
+    line: Vec<u8>,
+    clock: Clock,
 }
 
 impl CoreLog {
@@ -116,14 +126,15 @@ impl CoreLog {
         if !self.shared.enabled() {
             return;
         }
-        let mut line = self.line.borrow_mut();
+        let mut pen = self.pen.borrow_mut();
+        let Pen { line, clock } = &mut *pen;
         line.clear();
         if self.shared.text.load(Ordering::Relaxed) {
-            text::write(&mut line, entry);
+            text::write(line, clock, entry);
         } else {
-            json::write(&mut line, entry);
+            json::write(line, clock, entry);
         }
-        self.shared.push(self.core, &line);
+        self.shared.push(self.core, line);
         // A line is bounded by the request's limits; one giant must not be held for ever.
         line.shrink_to(MAX_LINE);
     }

@@ -213,6 +213,29 @@ async fn tcp_tls_and_udp_pass_through_and_are_logged_to_the_end() {
 }
 
 #[tokio::test]
+async fn refused_handshakes_are_logged_and_probes_are_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("log");
+    let mut snapshot = snapshot(tcp_echo().await, udp_echo().await);
+    let closed = TlsServer::Closed { reason: "Secret shop/gone does not exist".into() };
+    let servers = BTreeMap::from([("a.example".parse().unwrap(), closed)]);
+    snapshot.listeners.get_mut("tls").unwrap().protocol = Protocol::Tls(servers);
+    let running = start(snapshot, AccessLogTarget::File(path.clone())).await;
+    assert!(talk(running.address("tls"), b"").await.is_empty());
+    // An alert: internal_error.
+    assert_eq!(talk(running.address("tls"), &hello()).await, [0x15, 3, 3, 0, 2, 2, 80]);
+    let proxy = running.proxy;
+    soon(tokio::task::spawn_blocking(move || proxy.shutdown())).await.unwrap();
+    let text = std::fs::read_to_string(path).unwrap();
+    let line: serde_json::Value = serde_json::from_str(&text).expect("one line");
+    assert_eq!(
+        (&line["response_flags"], &line["requested_server_name"]),
+        (&"NC".into(), &"a.example".into())
+    );
+    assert_eq!(line["upstream_transport_failure_reason"], "Secret shop/gone does not exist");
+}
+
+#[tokio::test]
 async fn removed_datagram_listener_is_gone_and_can_come_back() {
     let udp = udp_echo().await;
     let running = start(snapshot(tcp_echo().await, udp), AccessLogTarget::Off).await;

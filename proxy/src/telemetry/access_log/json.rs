@@ -5,12 +5,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::entry::LogEntry;
-use super::{escape, timestamp};
+use super::timestamp::Clock;
+use super::{escape, number};
+use crate::telemetry::flags::Flags;
 
 /// Appends one object and a line feed.
-pub(super) fn write(out: &mut Vec<u8>, entry: &LogEntry<'_>) {
+pub(super) fn write(out: &mut Vec<u8>, clock: &mut Clock, entry: &LogEntry<'_>) {
     out.extend_from_slice(b"{\"start_time\":\"");
-    timestamp::write(out, entry.start);
+    clock.write(out, entry.start);
     out.push(b'"');
     text(out, "route_name", entry.route.map(str::as_bytes));
     text(out, "method", entry.method.map(str::as_bytes));
@@ -18,7 +20,9 @@ pub(super) fn write(out: &mut Vec<u8>, entry: &LogEntry<'_>) {
     text(out, "protocol", entry.protocol.map(str::as_bytes));
     number(out, "response_code", u64::from(entry.status));
     key(out, "response_flags");
-    let _ = write!(out, "\"{}\"", entry.flags);
+    out.push(b'"');
+    flags(out, entry.flags);
+    out.push(b'"');
     text(out, "response_code_details", entry.status_details.map(str::as_bytes));
     text(out, "connection_termination_details", entry.termination_details.map(str::as_bytes));
     text(out, "upstream_transport_failure_reason", entry.upstream_failure.map(str::as_bytes));
@@ -83,16 +87,27 @@ fn text(out: &mut Vec<u8>, name: &str, value: Option<&[u8]>) {
 
 fn number(out: &mut Vec<u8>, name: &str, value: u64) {
     key(out, name);
-    let _ = write!(out, "{value}");
+    number::decimal(out, value);
 }
 
 fn address(out: &mut Vec<u8>, name: &str, value: Option<SocketAddr>) {
     key(out, name);
     match value {
         Some(address) => {
-            let _ = write!(out, "\"{address}\"");
+            out.push(b'"');
+            number::address(out, address);
+            out.push(b'"');
         }
         None => out.extend_from_slice(b"null"),
+    }
+}
+
+/// `UF,URX`, or `-` for none.
+pub(super) fn flags(out: &mut Vec<u8>, flags: Flags) {
+    if flags.is_empty() {
+        out.push(b'-');
+    } else {
+        let _ = write!(out, "{flags}");
     }
 }
 

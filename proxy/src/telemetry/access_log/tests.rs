@@ -37,7 +37,7 @@ fn entry() -> LogEntry<'static> {
 #[test]
 fn json_has_istios_fields_in_its_order() {
     let mut line = Vec::new();
-    json::write(&mut line, &entry());
+    json::write(&mut line, &mut Clock::default(), &entry());
     let expected = concat!(
         r#"{"start_time":"2020-11-25T21:26:18.409Z","route_name":"shop/cart/0","method":"GET","#,
         r#""path":"/a?b=\"c\r\nfake","protocol":"HTTP/2","response_code":503,"response_flags":"UF,URX","#,
@@ -56,7 +56,7 @@ fn json_has_istios_fields_in_its_order() {
 #[test]
 fn text_has_envoys_order() {
     let mut line = Vec::new();
-    text::write(&mut line, &entry());
+    text::write(&mut line, &mut Clock::default(), &entry());
     let expected = concat!(
         r#"[2020-11-25T21:26:18.409Z] "GET /a?b=\x22c\x0d\x0afake HTTP/2" 503 UF,URX upstream_reset - "-" "#,
         r#"0 91 12 7 "-" "\x1b[31mcurl" "-" "shop.example:8080" "10.0.0.1:80" service/shop/cart/80 "#,

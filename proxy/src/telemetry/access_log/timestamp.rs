@@ -2,10 +2,31 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Appends `2026-11-24T22:15:23.409Z`. A time before 1970 is written as 1970.
-pub(super) fn write(out: &mut Vec<u8>, time: SystemTime) {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let seconds = since.as_secs();
+/// Remembers the text of the last second: of many lines in a second only the first works it out.
+#[derive(Debug, Default)]
+pub(super) struct Clock {
+    second: u64,
+    /// `2026-11-24T22:15:23.`; empty before the first use.
+    text: Vec<u8>,
+}
+
+impl Clock {
+    /// Appends `2026-11-24T22:15:23.409Z`. A time before 1970 is written as 1970.
+    pub(super) fn write(&mut self, out: &mut Vec<u8>, time: SystemTime) {
+        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let second = since.as_secs();
+        if second != self.second || self.text.is_empty() {
+            self.second = second;
+            self.text.clear();
+            write_second(&mut self.text, second);
+        }
+        out.extend_from_slice(&self.text);
+        digits(out, u64::from(since.subsec_millis()), 3);
+        out.push(b'Z');
+    }
+}
+
+fn write_second(out: &mut Vec<u8>, seconds: u64) {
     let (year, month, day) = civil(seconds / 86_400);
     digits(out, year, 4);
     out.push(b'-');
@@ -19,8 +40,6 @@ pub(super) fn write(out: &mut Vec<u8>, time: SystemTime) {
     out.push(b':');
     digits(out, seconds % 60, 2);
     out.push(b'.');
-    digits(out, u64::from(since.subsec_millis()), 3);
-    out.push(b'Z');
 }
 
 /// Year, month and day of a count of days since 1970-01-01, by the Gregorian calendar. Years are counted from
@@ -52,10 +71,13 @@ mod tests {
 
     #[test]
     fn agrees_with_jiff() {
-        for seconds in [0, 951_782_400, 951_868_799, 1_764_022_523, 4_102_444_800, 1_709_164_800] {
+        let mut clock = Clock::default();
+        for millis in
+            [0, 951_782_400_409, 951_868_799_999, 951_868_799_001, 1_764_022_523_050, 4_102_444_800_000, 1]
+        {
             let mut out = Vec::new();
-            write(&mut out, UNIX_EPOCH + Duration::from_millis(seconds * 1000 + 409));
-            let expected = jiff::Timestamp::from_millisecond(seconds as i64 * 1000 + 409).unwrap();
+            clock.write(&mut out, UNIX_EPOCH + Duration::from_millis(millis));
+            let expected = jiff::Timestamp::from_millisecond(millis as i64).unwrap();
             assert_eq!(String::from_utf8(out).unwrap(), format!("{expected:.3}"));
         }
     }
