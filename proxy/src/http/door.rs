@@ -146,9 +146,15 @@ fn canonicalise_target(parts: &mut Parts) -> Result<bool, Error> {
         Cow::Borrowed(_) if parts.uri.authority().is_none() && parts.uri.scheme().is_none() => {
             return Ok(parameters);
         }
+        // RFC 9112 §3.2.1: without a path the target is `/`. `Uri::path` says so of an absolute target that has
+        // none, but its `PathAndQuery` stays empty.
+        Cow::Borrowed("/") => match parts.uri.query() {
+            Some(query) => join("/".to_owned(), Some(query))?,
+            None => PathAndQuery::from_static("/"),
+        },
         Cow::Borrowed(_) => match parts.uri.path_and_query() {
-            Some(target) if !target.as_str().is_empty() => target.clone(),
-            Some(_) | None => PathAndQuery::from_static("/"),
+            Some(target) => target.clone(),
+            None => PathAndQuery::from_static("/"),
         },
         Cow::Owned(path) => join(path, parts.uri.query())?,
     };

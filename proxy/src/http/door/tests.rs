@@ -50,6 +50,8 @@ fn hosts_become_canonical() {
 fn targets_become_origin_form() {
     passes(get("http://a.example/x?y", &[("host", "a.example")]), "a.example", "a.example", "/x?y");
     passes(get("http://a.example", &[("host", "a.example")]), "a.example", "a.example", "/");
+    passes(get("http://a.example#x", &[("host", "a.example")]), "a.example", "a.example", "/");
+    passes(get("http://a.example?y", &[("host", "a.example")]), "a.example", "a.example", "/?y");
     let h2 = parts(Version::HTTP_2, "GET", "https://a.example:8443/x", &[]);
     passes(h2, "a.example:8443", "a.example", "/x");
     passes(
