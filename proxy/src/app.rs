@@ -221,6 +221,7 @@ fn controls(log: &LogControl, stop: mpsc::UnboundedSender<Stop>) -> Controls {
         log_level: log.level.clone(),
         set_log_level: log.set_level.clone(),
         drain: Arc::new(move || {
+            // Nobody listens any more: the proxy has ended already.
             let _ = stop.send(Stop::Drain);
         }),
     }

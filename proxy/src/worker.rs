@@ -176,7 +176,7 @@ impl State {
             kept
         });
         for (name, listener) in &compiled.listeners {
-            let live = Live::new(compiled.clone(), listener.clone(), metrics);
+            let live = Live::new(listener.clone(), metrics);
             match self.slots.get(name) {
                 Some(slot) => slot.swap(live),
                 None => drop(self.slots.insert(name.clone(), Slot::new(live))),

@@ -122,7 +122,6 @@ pub(crate) struct Meter {
     bytes: Cell<u64>,
     last: Cell<Instant>,
     failure: Cell<Option<BodyError>>,
-    ended: Cell<bool>,
     idle: Cell<Duration>,
 }
 
@@ -133,7 +132,6 @@ impl Meter {
             bytes: Cell::new(0),
             last: Cell::new(Instant::now()),
             failure: Cell::new(None),
-            ended: Cell::new(false),
             idle: Cell::new(idle),
         })
     }
@@ -141,11 +139,6 @@ impl Meter {
     /// Bytes of data that have been read.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes.get()
-    }
-
-    /// Whether the body was read to its end.
-    pub(crate) fn ended(&self) -> bool {
-        self.ended.get()
     }
 
     /// Why reading failed, if it did.
@@ -211,10 +204,7 @@ fn poll_incoming(
             Poll::Ready(Some(Ok(frame)))
         }
         Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err(meter.fail(BodyError::Broken)))),
-        Poll::Ready(None) => {
-            meter.ended.set(true);
-            Poll::Ready(None)
-        }
+        Poll::Ready(None) => Poll::Ready(None),
         Poll::Pending => {
             ready!(poll_stalled(meter, timer, cx));
             Poll::Ready(Some(Err(meter.fail(BodyError::Stalled))))

@@ -10,7 +10,7 @@ use http::HeaderValue;
 use tokio::time::Instant;
 
 use super::body::RequestBody;
-use crate::compiled::{Compiled, CompiledListener, CompiledRule};
+use crate::compiled::{CompiledListener, CompiledRule};
 use crate::overload::Overload;
 use crate::telemetry::access_log::CoreLog;
 use crate::telemetry::metrics::{ListenerMetrics, Metrics, RouteLabels, RouteMetrics};
@@ -78,9 +78,7 @@ pub(crate) struct Slot {
 /// A listener in one generation of the configuration, as one core sees it.
 #[derive(Debug)]
 pub(crate) struct Live {
-    /// The whole generation. Held to the last byte of each request that began with it.
-    pub(crate) compiled: Arc<Compiled>,
-    /// The listener.
+    /// The listener, with its routes and backends. Held to the last byte of each request that began with it.
     pub(crate) listener: Arc<CompiledListener>,
     /// What the listener counts.
     pub(crate) metrics: Arc<ListenerMetrics>,
@@ -118,9 +116,9 @@ impl Slot {
 }
 
 impl Live {
-    pub(crate) fn new(compiled: Arc<Compiled>, listener: Arc<CompiledListener>, metrics: &Metrics) -> Self {
+    pub(crate) fn new(listener: Arc<CompiledListener>, metrics: &Metrics) -> Self {
         let metrics = metrics.listener(&listener.name);
-        Self { compiled, listener, metrics, port: OnceCell::new(), routes: RefCell::default() }
+        Self { listener, metrics, port: OnceCell::new(), routes: RefCell::default() }
     }
 
     /// A port as a header value; that of nearly all requests is made once.

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::answer::Limits;
 use super::body::RequestBody;
-use super::error::Error;
+use super::error::{Error, Side};
 use super::exchange::Exchange;
 use super::filter::{self, Flow, mirror};
 use super::inbound::Inbound;
@@ -124,7 +124,8 @@ async fn tries(
             sleep(retries.backoff()).await;
             continue;
         }
-        if wanted || (retries.exhausted() && result.is_err()) {
+        let failed = matches!(&result, Err(error) if error.side() == Side::Upstream);
+        if wanted || (failed && retries.exhausted()) {
             exchange.flag(Flags::RETRY_LIMIT);
         }
         let mut response = result?;

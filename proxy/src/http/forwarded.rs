@@ -83,6 +83,19 @@ impl Client {
         }
     }
 
+    /// The scheme and port that the client itself used: of this connection, or what a believed proxy in front says.
+    pub(crate) fn entrance(&self, headers: &HeaderMap, port: u16) -> (&'static str, u16) {
+        let said = headers.get(X_FORWARDED_PROTO).map(HeaderValue::as_bytes).filter(|_| self.believed);
+        let (scheme, usual) = match said {
+            Some(b"https") => ("https", 443),
+            Some(b"http") => ("http", 80),
+            Some(_) | None => return (self.scheme, port),
+        };
+        let said = headers.get(X_FORWARDED_PORT).and_then(|port| port.to_str().ok()?.parse().ok());
+        let ours = if scheme == self.scheme { port } else { usual };
+        (scheme, said.unwrap_or(ours))
+    }
+
     /// Sets `X-Forwarded-Client-Cert` as the policy asks; [`Self::sanitise`] has removed what is not believed.
     pub(crate) fn announce_certificate(&self, headers: &mut HeaderMap, policy: &Forwarded) {
         let Some(certificate) = &self.certificate else { return };

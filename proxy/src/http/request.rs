@@ -137,7 +137,8 @@ fn announce(live: &Live, server: &CompiledServer, connection: &Connection, inbou
     let headers = &mut inbound.parts.headers;
     client.sanitise(headers, policy);
     let host = headers.get(header::HOST).cloned();
-    client.announce(headers, host.as_ref(), &live.port(server.port));
+    let (_, port) = client.entrance(headers, server.port);
+    client.announce(headers, host.as_ref(), &live.port(port));
     client.announce_certificate(headers, policy);
     if !client.believed || !headers.contains_key(X_REQUEST_ID) {
         headers.insert(X_REQUEST_ID, request_id::generate());
@@ -188,12 +189,9 @@ async fn act(
     match &rule.action {
         CompiledAction::Forward(forward) => forward::forward(forward, rule, inbound, exchange).await,
         CompiledAction::Redirect(redirect) => {
-            let origin = filter::redirect::Origin {
-                scheme: exchange.connection.client.scheme,
-                host: inbound.host(),
-                port: server.port,
-                query: inbound.parts.uri.query(),
-            };
+            let (scheme, port) = exchange.connection.client.entrance(&inbound.parts.headers, server.port);
+            let query = inbound.parts.uri.query();
+            let origin = filter::redirect::Origin { scheme, host: inbound.host(), port, query };
             filter::redirect::answer(redirect, origin, inbound.matched()).map(Outcome::Local)
         }
         CompiledAction::Respond { status, body } => {

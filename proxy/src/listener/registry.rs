@@ -52,11 +52,6 @@ impl Registry {
         self.wakers.borrow().values().for_each(Waker::wake_by_ref);
     }
 
-    /// Connections that can be told.
-    pub(crate) fn len(&self) -> usize {
-        self.wakers.borrow().len()
-    }
-
     pub(crate) fn register(self: &Rc<Self>) -> Registered {
         let id = self.next.get();
         self.next.set(id + 1);

@@ -264,7 +264,9 @@ impl<'c> Watch<'c> {
 
     /// A head that has begun gets its time; one that has ended gives it back.
     fn note_head(&mut self) {
-        let within = self.connection.in_flight.get() == 0 && self.connection.scan.within_head();
+        // While the client takes no answer, the next head waits for us.
+        let waiting = self.connection.in_flight.get() == 0 && !self.connection.blocked.get();
+        let within = waiting && self.connection.scan.within_head();
         let first = self.connection.requests.get() == 0;
         if within && self.head_deadline.is_none() {
             let deadline = Instant::now() + self.header_timeout;
@@ -316,7 +318,7 @@ impl<'c> Watch<'c> {
         let idle_until = (!self.idle_timeout.is_zero()).then(|| self.quiet_since + self.idle_timeout);
         let until = [idle_until, self.old_at].into_iter().flatten().min();
         let mut bytes = pin!(stream.fill());
-        poll_fn(|cx| {
+        let more = poll_fn(|cx| {
             if self.should_end() {
                 return Poll::Ready(false);
             }
@@ -331,7 +333,10 @@ impl<'c> Watch<'c> {
             }
             Poll::Pending
         })
-        .await
+        .await;
+        self.quiet_since = Instant::now();
+        self.timer.as_mut().reset(self.quiet_since + PARK_AFTER);
+        more
     }
 }
 
@@ -360,3 +365,6 @@ fn look(idle: Duration, busy: Duration) -> Duration {
 
 /// The timer does not fire more often than this, whatever the limits.
 const MIN_LOOK: Duration = Duration::from_millis(50);
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use model::*;
+
 use proxy::settings::Settings;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 

@@ -108,6 +108,24 @@ async fn redirects_name_the_new_place() {
 }
 
 #[tokio::test]
+async fn redirects_behind_a_believed_proxy_name_its_entrance() {
+    let redirect = Redirect {
+        scheme: None,
+        host: None,
+        port: None,
+        path: Some(PathRewrite::Full("/new".into())),
+        status: 302,
+    };
+    let plan = Plan::new()
+        .prefix("/", vec![], Action::Redirect(redirect))
+        .connection(|policy| policy.forwarded.trusted = vec!["127.0.0.0/8".parse().unwrap()]);
+    let gateway = Gateway::start(plan).await;
+    let request = Request::get("/").header("host", "a.example").header("x-forwarded-proto", "https");
+    let answer = gateway.send(request.body(Bytes::new()).unwrap()).await;
+    assert_eq!(answer.header("location"), "https://a.example/new");
+}
+
+#[tokio::test]
 async fn direct_answers_and_closed_filters() {
     let closed = vec![Filter::Closed { reason: "extension not found".into(), status: 500 }];
     let plan = Plan::new()

@@ -172,3 +172,16 @@ fn trailers_cannot_speak_for_others() {
     strip_trailers(&mut trailers);
     assert_eq!(names(&trailers), ["grpc-status"]);
 }
+
+#[test]
+fn a_believed_proxy_says_where_the_client_came_in() {
+    let policy = policy(0, &["10.0.0.0/8"]);
+    let (proxy, stranger) = (client("10.0.0.1", &policy), client("192.0.2.1", &policy));
+    let headers = map(&[("x-forwarded-proto", "https")]);
+    assert_eq!(proxy.entrance(&headers, 8080), ("https", 443));
+    assert_eq!(stranger.entrance(&headers, 8080), ("http", 8080));
+    let headers = map(&[("x-forwarded-proto", "https"), ("x-forwarded-port", "8443")]);
+    assert_eq!(proxy.entrance(&headers, 8080), ("https", 8443));
+    assert_eq!(proxy.entrance(&map(&[("x-forwarded-proto", "http")]), 8080), ("http", 8080));
+    assert_eq!(proxy.entrance(&map(&[]), 8080), ("http", 8080));
+}
