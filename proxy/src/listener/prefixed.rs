@@ -8,6 +8,8 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::tcp::Abort;
+
 /// Reads kept bytes first, then the stream. Writes go straight through.
 #[derive(Debug)]
 pub struct Prefixed<S> {
@@ -108,6 +110,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Prefixed<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+impl<S: Abort> Abort for Prefixed<S> {
+    fn abort(&self) {
+        self.stream.abort();
     }
 }
 

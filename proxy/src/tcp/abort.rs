@@ -6,7 +6,6 @@ use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-use crate::listener::prefixed::Prefixed;
 use crate::upstream::RawStream;
 
 /// A stream whose end can be made a reset. A truncated answer must not look like a whole one to a protocol
@@ -20,12 +19,6 @@ impl Abort for TcpStream {
     fn abort(&self) {
         // Linger of zero makes close() send RST (tcp(7), SO_LINGER). If it cannot be set, FIN is all we have.
         let _ = SockRef::from(self).set_linger(Some(Duration::ZERO));
-    }
-}
-
-impl<S: Abort> Abort for Prefixed<S> {
-    fn abort(&self) {
-        self.get_ref().abort();
     }
 }
 
