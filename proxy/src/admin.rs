@@ -58,13 +58,16 @@ pub struct Admin {
     pub controls: Controls,
 }
 
+/// Sets the log filter, or says what is wrong with the text.
+pub type SetLogLevel = dyn Fn(&str) -> Result<(), String> + Send + Sync;
+
 /// What can be done to the process; the process decides how.
 #[derive(Clone)]
 pub struct Controls {
     /// The log filter now, as `tracing-subscriber` writes it.
     pub log_level: Arc<dyn Fn() -> String + Send + Sync>,
     /// Sets the log filter.
-    pub set_log_level: Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>,
+    pub set_log_level: Arc<SetLogLevel>,
     /// Begins the drain.
     pub drain: Arc<dyn Fn() + Send + Sync>,
 }

@@ -223,7 +223,7 @@ fn take(count: &AtomicU32, limit: u32) -> bool {
 }
 
 fn per_mille(used: u64, limit: u64) -> u64 {
-    if limit == 0 { 0 } else { used.saturating_mul(1000) / limit }
+    used.saturating_mul(1000).checked_div(limit).unwrap_or(0)
 }
 
 /// Goes up at once; comes down only two points below the threshold, so that it does not flutter.

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::admin::SetLogLevel;
 use crate::telemetry::access_log::AccessLogTarget;
 use crate::telemetry::metrics::SourceLabels;
 
@@ -43,7 +44,7 @@ pub struct LogControl {
     /// The filter now, as `tracing-subscriber` writes it.
     pub level: Arc<dyn Fn() -> String + Send + Sync>,
     /// Sets the filter.
-    pub set_level: Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>,
+    pub set_level: Arc<SetLogLevel>,
 }
 
 impl fmt::Debug for LogControl {

@@ -1,5 +1,10 @@
 //! The whole proxy in process: a snapshot of model values in, bytes out.
 #![expect(unreachable_pub, reason = "a test crate has no users; pub is for its own modules")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, helpers included"
+)]
 
 mod auth;
 mod bodies;
