@@ -94,6 +94,7 @@ impl Gateway {
         Ok(())
     }
 
+    #[expect(clippy::disallowed_methods, reason = "waits for a condition, with a pause between two looks")]
     fn wait_for(&mut self, port: u16) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
         while TcpStream::connect((self.address, port)).is_err() {
