@@ -47,7 +47,8 @@ endpoints: [{{addresses: [{}]}}]
 /// What the backend saw as `X-Forwarded-For`.
 fn forwarded_for(answer: &str) -> String {
     let answer: serde_json::Value = serde_json::from_str(answer).unwrap_or_default();
-    answer["headers"]["x-forwarded-for"][0].as_str().unwrap_or_default().to_owned()
+    let value = answer.pointer("/headers/x-forwarded-for/0").and_then(|value| value.as_str());
+    value.unwrap_or_default().to_owned()
 }
 
 #[tokio::test]

@@ -83,6 +83,7 @@ pub(crate) struct Live {
     /// What the listener counts.
     pub(crate) metrics: Arc<ListenerMetrics>,
     port: OnceCell<(u16, HeaderValue)>,
+    #[expect(clippy::redundant_allocation, reason = "a core counts its own users without atomics")]
     routes: RefCell<HashMap<RouteKey, Rc<Arc<RouteMetrics>>, ahash::RandomState>>,
 }
 
@@ -128,6 +129,7 @@ impl Live {
     }
 
     /// The metrics of a rule and the backend that it was sent to.
+    #[expect(clippy::redundant_allocation, reason = "a core counts its own users without atomics")]
     pub(crate) fn route_metrics(
         &self,
         metrics: &Metrics,

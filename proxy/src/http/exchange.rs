@@ -51,6 +51,7 @@ pub(crate) struct Exchange {
     /// Boxed: mostly there is none, and every request would carry the room.
     span: Option<Box<SpanContext>>,
     rule: Option<Arc<str>>,
+    #[expect(clippy::redundant_allocation, reason = "a core counts its own users without atomics")]
     metrics: Option<Rc<Arc<RouteMetrics>>>,
     version: Version,
     status: u16,

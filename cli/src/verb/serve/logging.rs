@@ -23,12 +23,11 @@ pub(super) fn start(filter: &str) -> Result<LogControl, Failure> {
     let level = handle.clone();
     Ok(LogControl {
         level: Arc::new(move || level.with_current(ToString::to_string).unwrap_or_default()),
-        set_level: Arc::new(move |text| {
-            handle.reload(parse(text)?).map_err(|error| error.to_string())
-        }),
+        set_level: Arc::new(move |text| handle.reload(parse(text)?).map_err(|error| error.to_string())),
     })
 }
 
 fn parse(filter: &str) -> Result<EnvFilter, String> {
-    EnvFilter::try_new(filter).map_err(|error| format!("{filter}: {error}; use a level or target=level pairs"))
+    EnvFilter::try_new(filter)
+        .map_err(|error| format!("{filter}: {error}; use a level or target=level pairs"))
 }

@@ -146,7 +146,7 @@ async fn exchange(address: SocketAddr, sender: &mut Option<SendRequest<Empty<Byt
     ensure!(response.status() == 200, "status {}", response.status());
     let body = response.into_body().collect().await.context("body")?.to_bytes();
     let seen: serde_json::Value = serde_json::from_slice(&body).context("the body")?;
-    let header = |name: &str| seen["headers"][name][0].as_str().and_then(|text| text.parse::<u64>().ok());
+    let header = |name: &str| seen.pointer(&format!("/headers/{name}/0"))?.as_str()?.parse::<u64>().ok();
     match (header("x-first"), header("x-last")) {
         (Some(first), Some(last)) if first == last => Ok(first),
         (first, last) => bail!("two configurations in one request: {first:?} and {last:?}"),

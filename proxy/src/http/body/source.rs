@@ -130,7 +130,7 @@ impl SharedBody {
     /// A copy for a mirror. Only before the first [`Self::reader`] reads on.
     pub(crate) fn copy(&self) -> RequestBody {
         let mut source = self.0.borrow_mut();
-        let (sender, copy) = copy::pair(source.size.clone());
+        let (sender, copy) = copy::pair(source.size);
         let all = source.kept.iter().all(|data| sender.data(data));
         if all && source.ended {
             sender.finish(source.trailers.as_ref());
@@ -230,6 +230,6 @@ impl Replay {
 
     pub(super) fn size_hint(&self) -> SizeHint {
         let source = self.source.borrow();
-        if self.next == 0 { source.size.clone() } else { SizeHint::default() }
+        if self.next == 0 { source.size } else { SizeHint::default() }
     }
 }
