@@ -30,6 +30,7 @@ use tracing::{debug, warn};
 use crate::compiled::Compiled;
 use crate::drain::Readiness;
 use crate::overload::Overload;
+use crate::settings::SetLogLevel;
 use crate::telemetry::metrics::Metrics;
 
 /// What a port shows.
@@ -57,9 +58,6 @@ pub struct Admin {
     /// What can be done to the process.
     pub controls: Controls,
 }
-
-/// Sets the log filter, or says what is wrong with the text.
-pub type SetLogLevel = dyn Fn(&str) -> Result<(), String> + Send + Sync;
 
 /// What can be done to the process; the process decides how.
 #[derive(Clone)]

@@ -5,7 +5,6 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::admin::SetLogLevel;
 use crate::telemetry::access_log::AccessLogTarget;
 use crate::telemetry::metrics::SourceLabels;
 
@@ -37,6 +36,9 @@ pub struct Settings {
     /// The process's own log.
     pub log: LogControl,
 }
+
+/// Sets the log filter, or says what is wrong with the text.
+pub type SetLogLevel = dyn Fn(&str) -> Result<(), String> + Send + Sync;
 
 /// How the administration reads and changes the process's log filter; the process decides how.
 #[derive(Clone)]

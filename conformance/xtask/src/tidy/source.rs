@@ -40,7 +40,7 @@ pub(super) fn check(path: &Path, text: &str) -> Vec<Violation> {
     }
     let is_test_file = is_test(path);
     let lines: Vec<&str> = text.lines().collect();
-    let code = lines.iter().position(|line| line.trim() == "#[cfg(test)]").unwrap_or(lines.len());
+    let code = lines.iter().position(|line| *line == "#[cfg(test)]").unwrap_or(lines.len());
     if !is_test_file {
         if code > FILE_LINES {
             report(0, format!("{code} lines before the tests, at most {FILE_LINES}: split it by noun"));
