@@ -7,9 +7,8 @@ use super::Violation;
 /// Modules of `proxy/src` from the edge inwards. A module may import from its own layer and later ones.
 const LAYERS: &[&[&str]] = &[
     &["app", "worker", "source"],
-    &["admin", "explain"],
-    // A listener hands connections to these, and they end the listener's kinds of streams.
-    &["listener", "http", "tcp", "udp"],
+    &["admin", "listener", "explain"],
+    &["http", "tcp", "udp"],
     &["compiled"],
     &["upstream"],
     &["telemetry", "drain", "overload", "settings"],
