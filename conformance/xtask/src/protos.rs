@@ -1,4 +1,5 @@
-//! Generated code of crate `model`: the wire types of the IR, from `proxy/model/proto`.
+//! Generated protobuf code: the wire types of the IR (crate `model`), the CA and Workload API protocols (crate
+//! `identity`).
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -26,47 +27,84 @@ pub(crate) fn check(root: &Path) -> Result<()> {
         let found = fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
         ensure!(found == *text, "{} is out of date; run `cargo xtask protos`", path.display());
     }
-    for entry in fs::read_dir(root.join(TYPES))? {
-        let path = entry?.path();
-        ensure!(generated.contains_key(&path), "{} is no longer generated; remove it", path.display());
+    for set in SETS {
+        for entry in fs::read_dir(root.join(set.types))? {
+            let path = entry?.path();
+            ensure!(generated.contains_key(&path), "{} is no longer generated; remove it", path.display());
+        }
     }
     Ok(())
 }
 
 /// Path and text of each file: one per protobuf package.
 fn generated(root: &Path) -> Result<BTreeMap<PathBuf, String>> {
-    let include = root.join(SOURCES);
-    let files = protox::compile(sources(&include)?, [&include]).context("compile the .proto files")?;
-    // The types of google.protobuf come along because ours name them; prost-types has their code.
-    let files = files.file.into_iter();
-    let requests = files.map(|file| (Module::from_protobuf_package_name(file.package()), file)).collect();
-    let mut config = Config::new();
-    // Sorted maps give equal values equal bytes. The `Debug` of a message with key material is written by hand.
-    config.btree_map(["."]).skip_debug(SECRETS);
     let mut texts = BTreeMap::new();
-    for (module, text) in config.generate(requests).context("generate from the .proto files")? {
-        let path = root.join(TYPES).join(module.to_file_name_or("root"));
-        texts.insert(path, rustfmt(root, &format!("{HEADER}{text}"))?);
+    for set in SETS {
+        let include = root.join(set.sources);
+        let files = protox::compile(sources(&include)?, [&include]).context("compile the .proto files")?;
+        // The types of google.protobuf come along because ours name them; prost-types has their code.
+        let files = files.file.into_iter();
+        let requests = files.map(|file| (Module::from_protobuf_package_name(file.package()), file)).collect();
+        let mut config = Config::new();
+        // Sorted maps give equal values equal bytes. The `Debug` of a message with key material is written by hand.
+        config.btree_map(["."]).skip_debug(set.secrets);
+        if set.services {
+            config.service_generator(tonic_prost_build::configure().service_generator());
+        }
+        for (module, text) in config.generate(requests).context("generate from the .proto files")? {
+            let path = root.join(set.types).join(module.to_file_name_or(set.name));
+            texts.insert(path, rustfmt(root, &format!("{HEADER}{text}"))?);
+        }
     }
     Ok(texts)
 }
 
-fn sources(include: &Path) -> Result<Vec<PathBuf>> {
-    let folder = include.join(PACKAGE.replace('.', "/"));
+/// The `.proto` files below a folder.
+fn sources(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
-    for entry in fs::read_dir(&folder).with_context(|| format!("read {}", folder.display()))? {
-        files.push(entry?.path());
+    for entry in fs::read_dir(folder).with_context(|| format!("read {}", folder.display()))? {
+        let path = entry?.path();
+        if path.is_dir() {
+            files.extend(sources(&path)?);
+        } else if path.extension().is_some_and(|extension| extension == "proto") {
+            files.push(path);
+        }
     }
-    files.retain(|path| path.extension().is_some_and(|extension| extension == "proto"));
     files.sort();
     Ok(files)
 }
 
-const SOURCES: &str = "proxy/model/proto";
-const TYPES: &str = "proxy/model/src/proto/generated";
-const PACKAGE: &str = "diolkos.v1";
-const SECRETS: [&str; 1] = [".diolkos.v1.Secret"];
-const HEADER: &str = "//! The messages of package `diolkos.v1`, written by `cargo xtask protos`.\n\n";
+/// `.proto` files that are compiled together.
+struct Set {
+    /// Where they are.
+    sources: &'static str,
+    /// Where their code goes.
+    types: &'static str,
+    /// File name of what has no package.
+    name: &'static str,
+    /// Whether clients and servers are generated.
+    services: bool,
+    /// Messages with key material.
+    secrets: &'static [&'static str],
+}
+
+const SETS: [Set; 2] = [
+    Set {
+        sources: "proxy/model/proto",
+        types: "proxy/model/src/proto/generated",
+        name: "root",
+        services: false,
+        secrets: &[".diolkos.v1.Secret"],
+    },
+    Set {
+        sources: "identity/proto",
+        types: "identity/src/proto/generated",
+        name: "spiffe_workload",
+        services: true,
+        secrets: &[".X509SVID", ".X509SVIDResponse", ".JWTSVID", ".JWTSVIDResponse"],
+    },
+];
+const HEADER: &str = "//! Written by `cargo xtask protos`.\n\n";
 
 #[cfg(test)]
 mod tests {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Origin, RetryBudget, SecretName, SessionPersistence, TrustAnchors, is_default, span};
+use crate::{Origin, Reach, RetryBudget, SecretName, SessionPersistence, TrustAnchors, is_default, span};
 
 /// A resolved upstream: policy. Its endpoints travel apart ([`crate::Snapshot::endpoints`]).
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
@@ -136,6 +136,9 @@ pub struct Endpoint {
     /// The pod or workload, for logs; empty if unknown.
     #[serde(default, skip_serializing_if = "str::is_empty")]
     pub workload: Arc<str>,
+    /// How it is reached.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub reach: Reach,
 }
 
 fn one() -> u32 {

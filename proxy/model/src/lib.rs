@@ -11,6 +11,7 @@
 //! | `route`    | route tables: hosts, ordered matches, rules, what a rule does |
 //! | `filter`   | what happens to a request or response on its way |
 //! | `backend`  | resolved upstreams and how to talk to them |
+//! | `mesh`     | the gateway's identities, mesh peers on both sides |
 //! | `host`     | host patterns and their precedence |
 //! | `name`     | the names that tie the maps together |
 //! | `pattern`  | regular expressions of users, bounded |
@@ -22,6 +23,7 @@ mod backend;
 mod filter;
 mod host;
 mod listener;
+mod mesh;
 mod name;
 mod pattern;
 #[cfg(feature = "proto")]
@@ -35,6 +37,7 @@ pub use backend::*;
 pub use filter::*;
 pub use host::{HostError, HostPattern};
 pub use listener::*;
+pub use mesh::*;
 pub use name::*;
 pub use pattern::{PatternError, full_match};
 pub use route::*;

@@ -8,7 +8,10 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::{Filter, HostPattern, L4Rule, Origin, RouteTableName, SecretName, is_default, span};
+use crate::{
+    Filter, HostPattern, IdentityName, L4Rule, MeshClients, Origin, PeerMatch, RouteTableName, SecretName,
+    is_default, span,
+};
 
 /// One port of one Gateway: all Gateway API listeners that share it.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
@@ -92,8 +95,12 @@ pub enum TlsInner {
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub struct ServerTls {
     /// One or more key pairs; the first whose certificate fits the SNI and the client's signature schemes is
-    /// served, else the first.
+    /// served, else the first. Empty where `svid` is served.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<SecretName>,
+    /// The gateway's own SVID is served instead of a certificate (`tls.options["diolkos.io/certificate"]: mesh`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub svid: Option<IdentityName>,
     /// Lowest version offered.
     #[serde(default, skip_serializing_if = "is_default")]
     pub min_version: TlsVersion,
@@ -125,6 +132,8 @@ pub enum ClientAuth {
     Require(TrustAnchors),
     /// A certificate is asked for; a missing or invalid one is let in unverified (`AllowInsecureFallback`).
     InsecureFallback(TrustAnchors),
+    /// A mesh peer's SVID.
+    Mesh(MeshClients),
     /// The CA could not be resolved: every handshake is refused.
     Closed {
         /// Why, for the log.
@@ -147,6 +156,10 @@ pub struct ConnectionPolicy {
     /// Whose forwarding headers are believed.
     #[serde(skip_serializing_if = "is_default")]
     pub forwarded: Forwarded,
+    /// Mesh peers on a listener of protocol HTTP or TCP: TLS is looked for. (On HTTPS and TLS listeners
+    /// [`ServerTls::client_auth`] says it.)
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mesh: Option<MeshClients>,
     /// Bounds.
     #[serde(skip_serializing_if = "is_default")]
     pub limits: ListenerLimits,
@@ -187,6 +200,9 @@ pub struct Forwarded {
     /// Peers whose headers are believed. With `trusted_hops` 0, addresses in here are skipped from the right.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub trusted: Vec<IpNet>,
+    /// Mesh peers whose headers are believed, wherever they connect from.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub trusted_peers: Vec<PeerMatch>,
     /// What becomes of `X-Forwarded-Client-Cert`.
     #[serde(skip_serializing_if = "is_default")]
     pub client_cert: ClientCertHeader,

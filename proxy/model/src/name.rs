@@ -74,6 +74,14 @@ name! {
     /// Names a key pair: `NAMESPACE/SECRET`.
     SecretName
 }
+name! {
+    /// Names an identity of the gateway's own: `NAMESPACE/SERVICEACCOUNT`.
+    IdentityName
+}
+name! {
+    /// Names a SPIFFE trust domain.
+    TrustDomainName
+}
 
 /// The object that a value came from, for logs, `explain` and status: `HTTPRoute shop/cart`.
 #[derive(Clone, Debug, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize, Deserialize)]

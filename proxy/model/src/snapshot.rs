@@ -7,8 +7,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Action, Backend, BackendName, BackendRef, ClientTls, EndpointSet, Filter, KeyPair, L4Rule, Listener,
-    ListenerName, Protocol, RouteTable, RouteTableName, SecretName, TlsInner, TlsServer, UpstreamTls,
+    Action, Backend, BackendName, BackendRef, ClientAuth, ClientTls, EndpointSet, FederatedDomain, Filter,
+    GatewayIdentity, IdentityName, IdentitySource, KeyPair, L4Rule, Listener, ListenerName, MeshClients,
+    Protocol, Reach, RouteTable, RouteTableName, SecretName, TlsInner, TlsServer, TrustDomainName, UpstreamTls,
     WeightedBackend, is_default, span,
 };
 
@@ -27,6 +28,12 @@ pub struct Snapshot {
     pub endpoints: BTreeMap<BackendName, Arc<EndpointSet>>,
     /// Key pairs, apart from everything else.
     pub secrets: BTreeMap<SecretName, Arc<KeyPair>>,
+    /// Workload identities of the gateway's own.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub identities: BTreeMap<IdentityName, Arc<GatewayIdentity>>,
+    /// Other trust domains that are believed, beyond those that an identity's source itself brings.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub trust_domains: BTreeMap<TrustDomainName, Arc<FederatedDomain>>,
     /// What holds for the proxy as a whole (GatewayParameters).
     #[serde(skip_serializing_if = "is_default")]
     pub settings: GatewaySettings,
@@ -86,6 +93,18 @@ impl Snapshot {
                 check.secret(&format!("backend {name}"), secret);
             }
         }
+        for (name, endpoints) in &self.endpoints {
+            for endpoint in &endpoints.0 {
+                if let Reach::Mesh(peer) = &endpoint.reach {
+                    check.identity(&format!("endpoints {name}"), &peer.identity);
+                }
+            }
+        }
+        for (name, identity) in &self.identities {
+            if let IdentitySource::Secret { key_pair, .. } = &identity.source {
+                check.secret(&format!("identity {name}"), key_pair);
+            }
+        }
         check.found
     }
 }
@@ -98,6 +117,7 @@ struct Check<'a> {
 impl Check<'_> {
     fn listener(&mut self, name: &ListenerName, listener: &Listener) {
         let user = format!("listener {name}");
+        listener.connection.mesh.iter().for_each(|mesh| self.identity(&user, &mesh.identity));
         match &listener.protocol {
             Protocol::Http(servers) => {
                 for server in servers.values() {
@@ -114,6 +134,10 @@ impl Check<'_> {
         match server {
             TlsServer::Terminate { tls, inner } => {
                 tls.certificates.iter().for_each(|secret| self.secret(user, secret));
+                tls.svid.iter().for_each(|identity| self.identity(user, identity));
+                if let ClientAuth::Mesh(MeshClients { identity, .. }) = &tls.client_auth {
+                    self.identity(user, identity);
+                }
                 match inner {
                     TlsInner::Http(server) => {
                         self.routes(user, &server.routes);
@@ -188,6 +212,12 @@ impl Check<'_> {
     fn secret(&mut self, user: &str, name: &SecretName) {
         if !self.snapshot.secrets.contains_key(name) {
             self.miss(user, "secret", name.as_str());
+        }
+    }
+
+    fn identity(&mut self, user: &str, name: &IdentityName) {
+        if !self.snapshot.identities.contains_key(name) {
+            self.miss(user, "identity", name.as_str());
         }
     }
 
