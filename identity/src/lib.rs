@@ -5,10 +5,12 @@
 //! | `pem` | reads PEM certificates, keys and roots; says what is wrong with them |
 //! | `tls/server` | what a listener shows and asks for |
 //! | `tls/client` | what we show to an endpoint and how it is verified |
+//! | `proto` | generated gRPC: the Istio CA, the SPIFFE Workload API |
 //! | `handshake` | whose fault a failed handshake is |
 
 mod handshake;
 mod pem;
+pub mod proto;
 mod tls;
 
 pub use handshake::{Blame, HandshakeError};

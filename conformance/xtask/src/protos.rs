@@ -101,7 +101,13 @@ const SETS: [Set; 2] = [
         types: "identity/src/proto/generated",
         name: "spiffe_workload",
         services: true,
-        secrets: &[".X509SVID", ".X509SVIDResponse", ".JWTSVID", ".JWTSVIDResponse"],
+        secrets: &[
+            ".X509SVID",
+            ".X509SVIDResponse",
+            ".JWTSVID",
+            ".JWTSVIDResponse",
+            ".ValidateJWTSVIDRequest",
+        ],
     },
 ];
 const HEADER: &str = "//! Written by `cargo xtask protos`.\n\n";
