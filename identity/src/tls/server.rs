@@ -121,6 +121,10 @@ fn client_verifier(auth: &ClientAuth) -> Result<(Arc<dyn ClientCertVerifier>, Pe
             let judge = webpki(&anchors.0)?;
             Ok((Arc::new(Anybody { judge: Arc::clone(&judge) }), Peers::Anybody(judge)))
         }
+        // A mesh peer is judged by an identity, not by roots: `mesh_server_config` does that.
+        ClientAuth::Mesh(clients) => Err(ConfigError::ClientAuthClosed {
+            reason: format!("mesh peers need the identity {}", clients.identity).into(),
+        }),
         ClientAuth::Closed { reason } => Err(ConfigError::ClientAuthClosed { reason: Arc::clone(reason) }),
     }
 }

@@ -47,7 +47,7 @@ impl Ca {
 
 fn server(pairs: &[&KeyPair], client_auth: ClientAuth) -> ServerTlsConfig {
     let certificates = (0..pairs.len()).map(|index| index.to_string().into()).collect();
-    let tls = ServerTls { certificates, min_version: TlsVersion::V1_2, client_auth };
+    let tls = ServerTls { certificates, svid: None, min_version: TlsVersion::V1_2, client_auth };
     server_config(&tls, pairs, ServerAlpn::Http).unwrap()
 }
 
@@ -215,6 +215,7 @@ fn a_client_ca_that_is_missing_closes_the_listener() {
     let pair = Ca::new("ca").issue(&["a.example"], &[]);
     let tls = ServerTls {
         certificates: vec!["a".into()],
+        svid: None,
         min_version: TlsVersion::V1_2,
         client_auth: ClientAuth::Closed { reason: "ConfigMap a/b is missing".into() },
     };
@@ -281,6 +282,7 @@ fn the_lowest_version_is_kept() {
     let pair = ca.issue(&["a.example"], &[]);
     let tls = ServerTls {
         certificates: vec!["a".into()],
+        svid: None,
         min_version: TlsVersion::V1_3,
         client_auth: ClientAuth::None,
     };
@@ -313,7 +315,11 @@ fn broken_material_is_named() {
     assert!(error.to_string().starts_with("the CA cannot be used"), "{error}");
     let tls = client_tls(&ca, "not a name", &[]);
     assert!(matches!(client_config(&tls, None, ClientAlpn::Http), Err(ConfigError::ServerName { .. })));
-    let tls =
-        ServerTls { certificates: Vec::new(), min_version: TlsVersion::V1_2, client_auth: ClientAuth::None };
+    let tls = ServerTls {
+        certificates: Vec::new(),
+        svid: None,
+        min_version: TlsVersion::V1_2,
+        client_auth: ClientAuth::None,
+    };
     assert_eq!(server_config(&tls, &[], ServerAlpn::Http).unwrap_err(), ConfigError::NoCertificate);
 }
