@@ -10,6 +10,7 @@ mod endpoint;
 mod error;
 mod filter;
 mod listener;
+mod mesh;
 mod route;
 mod secret;
 mod settings;
@@ -29,7 +30,10 @@ use prost::Message;
 
 pub use self::error::DecodeError;
 pub use self::wire::Wire;
-use crate::{Backend, EndpointSet, GatewaySettings, KeyPair, Listener, RouteTable, Snapshot};
+use crate::{
+    Backend, EndpointSet, FederatedDomain, GatewayIdentity, GatewaySettings, KeyPair, Listener, RouteTable,
+    Snapshot,
+};
 
 /// The one name that a resource of kind [`ResourceKind::Settings`] has.
 pub const SETTINGS_NAME: &str = "settings";
@@ -64,6 +68,10 @@ pub enum ResourceKind {
     Settings,
     /// A value of [`Snapshot::secrets`]. No other resource holds key material.
     Secret,
+    /// A value of [`Snapshot::identities`].
+    Identity,
+    /// A value of [`Snapshot::trust_domains`].
+    TrustDomain,
     /// A value of [`Snapshot::backends`].
     Backend,
     /// A value of [`Snapshot::endpoints`].
@@ -76,14 +84,24 @@ pub enum ResourceKind {
 
 impl ResourceKind {
     /// Every kind, in the order of [`encode_snapshot`].
-    pub const ALL: [Self; 6] =
-        [Self::Settings, Self::Secret, Self::Backend, Self::Endpoints, Self::RouteTable, Self::Listener];
+    pub const ALL: [Self; 8] = [
+        Self::Settings,
+        Self::Secret,
+        Self::Identity,
+        Self::TrustDomain,
+        Self::Backend,
+        Self::Endpoints,
+        Self::RouteTable,
+        Self::Listener,
+    ];
 
     /// The name of the message type, as `google.protobuf.Any` and xDS write it.
     pub const fn type_url(self) -> &'static str {
         match self {
             Self::Settings => "type.googleapis.com/diolkos.v1.Settings",
             Self::Secret => "type.googleapis.com/diolkos.v1.Secret",
+            Self::Identity => "type.googleapis.com/diolkos.v1.Identity",
+            Self::TrustDomain => "type.googleapis.com/diolkos.v1.TrustDomain",
             Self::Backend => "type.googleapis.com/diolkos.v1.Backend",
             Self::Endpoints => "type.googleapis.com/diolkos.v1.Endpoints",
             Self::RouteTable => "type.googleapis.com/diolkos.v1.RouteTable",
@@ -113,9 +131,16 @@ pub struct ResourceError {
 /// Writes a snapshot as resources, sorted by kind as in [`ResourceKind::ALL`], then by name. Equal snapshots give
 /// equal resources.
 pub fn encode_snapshot(snapshot: &Snapshot) -> Vec<Resource> {
-    let Snapshot { listeners, routes, backends, endpoints, secrets, settings } = snapshot;
+    let Snapshot { listeners, routes, backends, endpoints, secrets, identities, trust_domains, settings } =
+        snapshot;
     let mut resources = vec![resource(ResourceKind::Settings, SETTINGS_NAME, settings)];
     resources.extend(secrets.iter().map(|(name, pair)| resource(ResourceKind::Secret, name, &**pair)));
+    resources.extend(
+        identities.iter().map(|(name, identity)| resource(ResourceKind::Identity, name, &**identity)),
+    );
+    resources.extend(
+        trust_domains.iter().map(|(name, domain)| resource(ResourceKind::TrustDomain, name, &**domain)),
+    );
     resources
         .extend(backends.iter().map(|(name, backend)| resource(ResourceKind::Backend, name, &**backend)));
     resources.extend(endpoints.iter().map(|(name, set)| resource(ResourceKind::Endpoints, name, &**set)));
@@ -171,6 +196,12 @@ fn insert(
     match kind {
         ResourceKind::Settings => once(settings, name, read::<GatewaySettings>(bytes)?),
         ResourceKind::Secret => once(&mut snapshot.secrets, name, Arc::new(read::<KeyPair>(bytes)?)),
+        ResourceKind::Identity => {
+            once(&mut snapshot.identities, name, Arc::new(read::<GatewayIdentity>(bytes)?))
+        }
+        ResourceKind::TrustDomain => {
+            once(&mut snapshot.trust_domains, name, Arc::new(read::<FederatedDomain>(bytes)?))
+        }
         ResourceKind::Backend => once(&mut snapshot.backends, name, Arc::new(read::<Backend>(bytes)?)),
         ResourceKind::Endpoints => once(&mut snapshot.endpoints, name, Arc::new(read::<EndpointSet>(bytes)?)),
         ResourceKind::RouteTable => once(&mut snapshot.routes, name, Arc::new(read::<RouteTable>(bytes)?)),

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Action, Backend, BackendName, BackendRef, ClientAuth, ClientTls, EndpointSet, FederatedDomain, Filter,
     GatewayIdentity, IdentityName, IdentitySource, KeyPair, L4Rule, Listener, ListenerName, MeshClients,
-    Protocol, Reach, RouteTable, RouteTableName, SecretName, TlsInner, TlsServer, TrustDomainName, UpstreamTls,
-    WeightedBackend, is_default, span,
+    Protocol, Reach, RouteTable, RouteTableName, SecretName, TlsInner, TlsServer, TrustDomainName,
+    UpstreamTls, WeightedBackend, is_default, span,
 };
 
 /// Everything a proxy needs to serve, fully resolved. Equal inputs give equal snapshots; the generation

@@ -51,6 +51,7 @@ fn snapshot() -> Snapshot {
         filters: Vec::new(),
     };
     let tls = ServerTls {
+        svid: None,
         certificates: vec!["shop/cert".into()],
         min_version: Default::default(),
         client_auth: ClientAuth::None,
@@ -79,6 +80,7 @@ fn snapshot() -> Snapshot {
         set_by: BTreeMap::new(),
     };
     let endpoint = Endpoint {
+        reach: model::Reach::AsBackend,
         address: model::Address::Ip([10, 0, 0, 1].into()),
         port: 8080,
         weight: 1,

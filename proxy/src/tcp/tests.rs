@@ -44,6 +44,7 @@ fn compile(backends: &[&[SocketAddr]], names: &[BackendName], refs: Vec<BackendR
         set_by: BTreeMap::new(),
     };
     let endpoint = |address: &SocketAddr| Endpoint {
+        reach: model::Reach::AsBackend,
         address: Address::Ip(address.ip()),
         port: address.port(),
         weight: 1,

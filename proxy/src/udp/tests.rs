@@ -35,6 +35,7 @@ fn rule(endpoints: &[SocketAddr], idle: Duration) -> Arc<CompiledL4> {
         set_by: BTreeMap::new(),
     };
     let endpoint = |address: &SocketAddr| Endpoint {
+        reach: model::Reach::AsBackend,
         address: Address::Ip(address.ip()),
         port: address.port(),
         weight: 1,

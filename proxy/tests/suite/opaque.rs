@@ -81,6 +81,7 @@ fn snapshot(tcp: SocketAddr, udp: SocketAddr) -> Snapshot {
     };
     let endpoints = |name: &str, at: SocketAddr| {
         let endpoint = Endpoint {
+            reach: model::Reach::AsBackend,
             address: Address::Ip(at.ip()),
             port: at.port(),
             weight: 1,

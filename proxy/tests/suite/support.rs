@@ -291,6 +291,7 @@ impl Plan {
         };
         edit(&mut backend);
         let endpoint = |address: &SocketAddr| Endpoint {
+            reach: model::Reach::AsBackend,
             address: Address::Ip(address.ip()),
             port: address.port(),
             weight: 1,

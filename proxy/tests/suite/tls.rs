@@ -86,6 +86,7 @@ fn plan(ca: &Ca, servers: &[(&str, &Server, ClientAuth)]) -> Plan {
         plan.0.routes.insert(name.as_str().into(), Arc::new(RouteTable { hosts, rules: vec![rule] }));
         let server = TlsServer::Terminate {
             tls: ServerTls {
+                svid: None,
                 certificates: vec![format!("ns/{name}").into()],
                 min_version: TlsVersion::V1_2,
                 client_auth: client_auth.clone(),

@@ -84,6 +84,7 @@ fn one(endpoint: &Endpoint, family: &str, port: u16, workload: &Arc<str>) -> Opt
         zone: endpoint.zone.as_deref().unwrap_or_default().into(),
         draining,
         workload: workload.clone(),
+        reach: model::Reach::AsBackend,
     })
 }
 
@@ -105,6 +106,7 @@ fn pod_endpoint(pod: &Pod, port: u16) -> Option<model::Endpoint> {
         zone: zone.map(String::as_str).unwrap_or_default().into(),
         draining: pod.metadata.deletion_timestamp.is_some(),
         workload: pod.metadata.name.as_deref().unwrap_or_default().into(),
+        reach: model::Reach::AsBackend,
     })
 }
 

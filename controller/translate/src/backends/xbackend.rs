@@ -72,6 +72,7 @@ pub(super) fn resolve(
             zone: "".into(),
             draining: false,
             workload: "".into(),
+            reach: model::Reach::AsBackend,
         }]),
         Place::Pods => slices::pods(selected(context, backend), port),
     }))

@@ -136,6 +136,7 @@ fn tls_server(
     };
     let tls = ServerTls {
         certificates,
+        svid: None,
         min_version: listener.min_version,
         client_auth: listener.client_auth.clone(),
     };

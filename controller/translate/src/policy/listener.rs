@@ -51,6 +51,7 @@ pub(crate) fn connection(socket: &Socket<'_>, policies: &mut Policies<'_>) -> Co
     let policy = ConnectionPolicy {
         proxy_protocol: merge.proxy_protocol(),
         forwarded: merge.forwarded(),
+        mesh: None,
         limits: merge.limits(),
         set_by: merge.set_by,
     };
@@ -162,6 +163,7 @@ impl<'a> Merge<'a> {
         Forwarded {
             trusted_hops: hops.unwrap_or_default(),
             trusted: trusted.into_iter().flatten().map(|range| range.get()).collect(),
+            trusted_peers: Vec::new(),
             client_cert: match cert {
                 None | Some(WantedCert::Sanitize) => ClientCertHeader::Sanitize,
                 Some(WantedCert::SanitizeSet) => ClientCertHeader::SanitizeSet,

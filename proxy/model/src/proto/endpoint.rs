@@ -31,7 +31,7 @@ impl Wire for Endpoint {
     type Message = pb::Endpoint;
 
     fn encode(&self) -> pb::Endpoint {
-        let Self { address, port, weight, zone, draining, workload } = self;
+        let Self { address, port, weight, zone, draining, workload, reach } = self;
         pb::Endpoint {
             address: Some(address.encode()),
             port: (*port).into(),
@@ -39,11 +39,12 @@ impl Wire for Endpoint {
             zone: zone.encode(),
             draining: *draining,
             workload: workload.encode(),
+            reach: Some(reach.encode()),
         }
     }
 
     fn decode(message: pb::Endpoint) -> Result<Self, DecodeError> {
-        let pb::Endpoint { address, port: number, weight, zone, draining, workload } = message;
+        let pb::Endpoint { address, port: number, weight, zone, draining, workload, reach } = message;
         Ok(Self {
             address: one_of("address", address)?,
             port: port("port", number)?,
@@ -51,6 +52,7 @@ impl Wire for Endpoint {
             zone: zone.into(),
             draining,
             workload: workload.into(),
+            reach: required("reach", reach)?,
         })
     }
 }

@@ -207,18 +207,20 @@ impl Wire for ServerTls {
     type Message = pb::ServerTls;
 
     fn encode(&self) -> pb::ServerTls {
-        let Self { certificates, min_version, client_auth } = self;
+        let Self { certificates, svid, min_version, client_auth } = self;
         pb::ServerTls {
             certificates: encode_all(certificates),
+            svid: encode_option(svid.as_ref()),
             min_version: min_version.encode(),
             client_auth: Some(client_auth.encode()),
         }
     }
 
     fn decode(message: pb::ServerTls) -> Result<Self, DecodeError> {
-        let pb::ServerTls { certificates, min_version, client_auth } = message;
+        let pb::ServerTls { certificates, svid, min_version, client_auth } = message;
         Ok(Self {
             certificates: list("certificates", certificates)?,
+            svid: optional("svid", svid)?,
             min_version: field("min_version", min_version)?,
             client_auth: required("client_auth", client_auth)?,
         })
@@ -235,6 +237,7 @@ impl Wire for ClientAuth {
             Self::None => ClientAuthKind::None(()),
             Self::Require(anchors) => ClientAuthKind::Require(anchors.encode()),
             Self::InsecureFallback(anchors) => ClientAuthKind::InsecureFallback(anchors.encode()),
+            Self::Mesh(clients) => ClientAuthKind::Mesh(clients.encode()),
             Self::Closed { reason } => ClientAuthKind::Closed(encode_closed(reason)),
         };
         pb::ClientAuth { kind: Some(kind) }
@@ -247,6 +250,7 @@ impl Wire for ClientAuth {
             ClientAuthKind::InsecureFallback(anchors) => {
                 Self::InsecureFallback(field("insecure_fallback", anchors)?)
             }
+            ClientAuthKind::Mesh(clients) => Self::Mesh(field("mesh", clients)?),
             ClientAuthKind::Closed(message) => Self::Closed { reason: closed(message) },
         })
     }
@@ -256,20 +260,22 @@ impl Wire for ConnectionPolicy {
     type Message = pb::ConnectionPolicy;
 
     fn encode(&self) -> pb::ConnectionPolicy {
-        let Self { proxy_protocol, forwarded, limits, set_by } = self;
+        let Self { proxy_protocol, forwarded, mesh, limits, set_by } = self;
         pb::ConnectionPolicy {
             proxy_protocol: Some(proxy_protocol.encode()),
             forwarded: Some(forwarded.encode()),
+            mesh: encode_option(mesh.as_ref()),
             limits: Some(limits.encode()),
             set_by: set_by.encode(),
         }
     }
 
     fn decode(message: pb::ConnectionPolicy) -> Result<Self, DecodeError> {
-        let pb::ConnectionPolicy { proxy_protocol, forwarded, limits, set_by } = message;
+        let pb::ConnectionPolicy { proxy_protocol, forwarded, mesh, limits, set_by } = message;
         Ok(Self {
             proxy_protocol: required("proxy_protocol", proxy_protocol)?,
             forwarded: required("forwarded", forwarded)?,
+            mesh: optional("mesh", mesh)?,
             limits: required("limits", limits)?,
             set_by: field("set_by", set_by)?,
         })
@@ -296,19 +302,21 @@ impl Wire for Forwarded {
     type Message = pb::Forwarded;
 
     fn encode(&self) -> pb::Forwarded {
-        let Self { trusted_hops, trusted, client_cert } = self;
+        let Self { trusted_hops, trusted, trusted_peers, client_cert } = self;
         pb::Forwarded {
             trusted_hops: *trusted_hops,
             trusted: encode_all(trusted),
+            trusted_peers: encode_all(trusted_peers),
             client_cert: client_cert.encode(),
         }
     }
 
     fn decode(message: pb::Forwarded) -> Result<Self, DecodeError> {
-        let pb::Forwarded { trusted_hops, trusted, client_cert } = message;
+        let pb::Forwarded { trusted_hops, trusted, trusted_peers, client_cert } = message;
         Ok(Self {
             trusted_hops,
             trusted: list("trusted", trusted)?,
+            trusted_peers: list("trusted_peers", trusted_peers)?,
             client_cert: field("client_cert", client_cert)?,
         })
     }

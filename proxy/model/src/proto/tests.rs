@@ -48,7 +48,9 @@ fn the_property_sees_every_variant() {
         Required Sanitize SanitizeSet AppendForward ForwardOnly Exact SegmentPrefix StringPrefix Regex Prefix \
         Present Forward Redirect Respond Name Invalid Cookie Header Full RequestHeaders ResponseHeaders Rewrite \
         Mirror Cors ExternalAuth Buffer Grpc Auto Http1 Http2 Plain System Pem Dns Uri Ip RoundRobin LeastRequest \
-        PeakEwma Random RingHash Maglev Query ClientIp V1 V2 Wildcard Any";
+        PeakEwma Random RingHash Maglev Query ClientIp V1 V2 Wildcard Any BuiltIn IstioCa WorkloadApi Linkerd Files \
+        SpiffeStrict LinkerdDns File HttpsWeb HttpsSpiffe Document AsBackend Mesh Istio Spiffe Permissive Strict Id \
+        Namespace TrustDomain";
     let missing: Vec<_> = expected.split_whitespace().filter(|word| !words.contains(*word)).collect();
     assert_eq!(missing, Vec::<&str>::new());
 }

@@ -13,7 +13,7 @@ use ipnet::IpNet;
 use super::error::DecodeError;
 use super::pb;
 use super::wire::{Wire, field};
-use crate::{BackendName, HostPattern, Origin, RouteTableName, SecretName, TrustAnchors};
+use crate::{BackendName, HostPattern, IdentityName, Origin, RouteTableName, SecretName, TrustAnchors};
 
 impl Wire for Arc<str> {
     type Message = String;
@@ -53,7 +53,7 @@ macro_rules! wire_name {
     };
 }
 
-wire_name!(BackendName RouteTableName SecretName);
+wire_name!(BackendName IdentityName RouteTableName SecretName);
 
 impl Wire for TrustAnchors {
     type Message = String;

@@ -164,6 +164,10 @@ impl Build<'_> {
             ClientAuth::None => ClientAuthMode::None,
             ClientAuth::Require(_) => ClientAuthMode::Require,
             ClientAuth::InsecureFallback(_) => ClientAuthMode::InsecureFallback,
+            ClientAuth::Mesh(clients) => {
+                let reason = format!("identity {} is not available", clients.identity).into();
+                return Ok(CompiledTlsServer::Closed { reason });
+            }
             ClientAuth::Closed { reason } => return Ok(CompiledTlsServer::Closed { reason: reason.clone() }),
         };
         Ok(CompiledTlsServer::Terminate { config, inner, client_auth })

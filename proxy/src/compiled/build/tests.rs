@@ -111,6 +111,7 @@ fn endpoints_change_without_a_new_table() {
     let first = build(&snapshot(), None).unwrap();
     let mut changed = snapshot();
     let endpoint = Endpoint {
+        reach: model::Reach::AsBackend,
         address: model::Address::Ip([127, 0, 0, 1].into()),
         port: 8080,
         weight: 1,
@@ -224,6 +225,7 @@ fn a_certificate_that_cannot_be_used_closes_its_server_alone() {
         model::KeyPair { certificate_chain: "none".into(), private_key: model::Secret::new("none".into()) };
     snapshot.secrets.insert("s".into(), Arc::new(pair));
     let tls = ServerTls {
+        svid: None,
         certificates: vec!["s".into()],
         min_version: Default::default(),
         client_auth: Default::default(),
@@ -256,6 +258,7 @@ fn tls_snapshot(pair: &Arc<model::KeyPair>, hosts: &[&str]) -> Snapshot {
     let mut snapshot = snapshot();
     snapshot.secrets.insert("s".into(), Arc::clone(pair));
     let tls = ServerTls {
+        svid: None,
         certificates: vec!["s".into()],
         min_version: Default::default(),
         client_auth: Default::default(),

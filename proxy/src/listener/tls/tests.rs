@@ -207,7 +207,7 @@ async fn slow_hello_and_slow_handshake_are_cut() {
 }
 
 fn terminate_config(ca: &Ca, client_auth: ClientAuth) -> ServerTlsConfig {
-    let tls = ServerTls { certificates: Vec::new(), min_version: TlsVersion::V1_2, client_auth };
+    let tls = ServerTls { svid: None, certificates: Vec::new(), min_version: TlsVersion::V1_2, client_auth };
     identity::server_config(&tls, &[&ca.server("a.example")], identity::ServerAlpn::Http).unwrap()
 }
 
@@ -356,6 +356,7 @@ fn mixed(ca: &Ca) -> Compiled {
         filters: Vec::new(),
     };
     let tls = || ServerTls {
+        svid: None,
         certificates: vec!["shop/cert".into()],
         min_version: TlsVersion::V1_2,
         client_auth: ClientAuth::None,

@@ -8,6 +8,7 @@ use super::*;
 
 fn endpoint(last: u8, zone: &str) -> Endpoint {
     Endpoint {
+        reach: model::Reach::AsBackend,
         address: Address::Ip([10, 0, 0, last].into()),
         port: 80,
         weight: 1,

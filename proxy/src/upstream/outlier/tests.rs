@@ -8,6 +8,7 @@ use super::*;
 
 fn backend(count: u8, outlier: Outlier) -> Arc<BackendHandle> {
     let endpoint = |last: u8| Endpoint {
+        reach: model::Reach::AsBackend,
         address: Address::Ip([10, 0, 0, last].into()),
         port: 80,
         weight: 1,

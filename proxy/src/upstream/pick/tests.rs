@@ -6,6 +6,7 @@ use super::*;
 
 fn endpoints(count: u8) -> Arc<EndpointSet> {
     let endpoint = |last: u8| Endpoint {
+        reach: model::Reach::AsBackend,
         address: Address::Ip([10, 0, 0, last].into()),
         port: 80,
         weight: 1,

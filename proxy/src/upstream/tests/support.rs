@@ -62,7 +62,15 @@ pub(super) fn client() -> Client {
 }
 
 pub(super) fn endpoint(address: Address, port: u16) -> Endpoint {
-    Endpoint { address, port, weight: 1, zone: "".into(), draining: false, workload: "".into() }
+    Endpoint {
+        reach: model::Reach::AsBackend,
+        address,
+        port,
+        weight: 1,
+        zone: "".into(),
+        draining: false,
+        workload: "".into(),
+    }
 }
 
 pub(super) fn backend_with(

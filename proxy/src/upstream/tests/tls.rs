@@ -58,8 +58,12 @@ struct Server {
 
 impl Server {
     async fn start(pair: &KeyPair, client_auth: ClientAuth) -> Self {
-        let settings =
-            ServerTls { certificates: vec!["a/b".into()], min_version: TlsVersion::V1_2, client_auth };
+        let settings = ServerTls {
+            svid: None,
+            certificates: vec!["a/b".into()],
+            min_version: TlsVersion::V1_2,
+            client_auth,
+        };
         let tls = server_config(&settings, &[pair], ServerAlpn::Http).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server = Self {

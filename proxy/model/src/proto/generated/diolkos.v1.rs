@@ -18,6 +18,334 @@ pub struct Closed {
     #[prost(string, tag = "1")]
     pub reason: ::prost::alloc::string::String,
 }
+/// Resource: a workload identity of the gateway's own.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Identity {
+    #[prost(string, tag = "1")]
+    pub trust_domain: ::prost::alloc::string::String,
+    /// Absent: whichever the source gives.
+    #[prost(string, optional, tag = "2")]
+    pub spiffe_id: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(enumeration = "PeerProfile", tag = "3")]
+    pub profile: i32,
+    #[prost(oneof = "identity::Source", tags = "4, 5, 6, 7, 8, 9, 10")]
+    pub source: ::core::option::Option<identity::Source>,
+}
+/// Nested message and enum types in `Identity`.
+pub mod identity {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Source {
+        #[prost(message, tag = "4")]
+        BuiltIn(super::BuiltIn),
+        #[prost(message, tag = "5")]
+        IstioCa(super::IstioCa),
+        /// A socket.
+        #[prost(string, tag = "6")]
+        WorkloadApi(::prost::alloc::string::String),
+        #[prost(message, tag = "7")]
+        Linkerd(super::LinkerdCa),
+        #[prost(message, tag = "8")]
+        Secret(super::IdentitySecret),
+        #[prost(message, tag = "9")]
+        Files(super::IdentityFiles),
+        #[prost(message, tag = "10")]
+        Closed(super::Closed),
+    }
+}
+/// The issuer in the same process, or the controller's.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BuiltIn {
+    #[prost(message, optional, tag = "1")]
+    pub ttl: ::core::option::Option<::prost_types::Duration>,
+}
+/// How to ask an Istio CA.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct IstioCa {
+    #[prost(string, tag = "1")]
+    pub address: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub roots: ::core::option::Option<RootsFrom>,
+    /// Path.
+    #[prost(string, tag = "3")]
+    pub token: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub cluster_id: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "5")]
+    pub ttl: ::core::option::Option<::prost_types::Duration>,
+    /// Path. Absent: no revocation list.
+    #[prost(string, optional, tag = "6")]
+    pub crl: ::core::option::Option<::prost::alloc::string::String>,
+}
+/// How to ask Linkerd's identity service.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LinkerdCa {
+    #[prost(string, tag = "1")]
+    pub address: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub server_name: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "4")]
+    pub roots: ::core::option::Option<RootsFrom>,
+    /// Path.
+    #[prost(string, tag = "5")]
+    pub token: ::prost::alloc::string::String,
+}
+/// Key pair and trust from a Secret.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct IdentitySecret {
+    /// Name of a Secret.
+    #[prost(string, tag = "1")]
+    pub key_pair: ::prost::alloc::string::String,
+    /// PEM.
+    #[prost(string, tag = "2")]
+    pub roots: ::prost::alloc::string::String,
+    /// PEM. Absent: no revocation list.
+    #[prost(string, optional, tag = "3")]
+    pub crl: ::core::option::Option<::prost::alloc::string::String>,
+}
+/// Paths of files that somebody else renews.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct IdentityFiles {
+    #[prost(string, tag = "1")]
+    pub certificate: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub key: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub roots: ::prost::alloc::string::String,
+    /// Absent: no revocation list.
+    #[prost(string, optional, tag = "4")]
+    pub crl: ::core::option::Option<::prost::alloc::string::String>,
+}
+/// Where roots are read from.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RootsFrom {
+    #[prost(oneof = "roots_from::Kind", tags = "1, 2, 3")]
+    pub kind: ::core::option::Option<roots_from::Kind>,
+}
+/// Nested message and enum types in `RootsFrom`.
+pub mod roots_from {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Kind {
+        #[prost(message, tag = "1")]
+        System(()),
+        #[prost(string, tag = "2")]
+        Pem(::prost::alloc::string::String),
+        /// Path.
+        #[prost(string, tag = "3")]
+        File(::prost::alloc::string::String),
+    }
+}
+/// Resource: another trust domain's bundle.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TrustDomain {
+    #[prost(message, optional, tag = "1")]
+    pub origin: ::core::option::Option<Origin>,
+    /// Absent: the bootstrap bundle is all there is.
+    #[prost(message, optional, tag = "2")]
+    pub endpoint: ::core::option::Option<BundleEndpoint>,
+    /// Absent: none.
+    #[prost(message, optional, tag = "3")]
+    pub bootstrap: ::core::option::Option<BootstrapBundle>,
+}
+/// A SPIFFE bundle endpoint.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BundleEndpoint {
+    #[prost(string, tag = "1")]
+    pub url: ::prost::alloc::string::String,
+    #[prost(oneof = "bundle_endpoint::Profile", tags = "2, 3")]
+    pub profile: ::core::option::Option<bundle_endpoint::Profile>,
+}
+/// Nested message and enum types in `BundleEndpoint`.
+pub mod bundle_endpoint {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Profile {
+        #[prost(message, tag = "2")]
+        HttpsWeb(()),
+        /// The server's SPIFFE ID.
+        #[prost(string, tag = "3")]
+        HttpsSpiffe(::prost::alloc::string::String),
+    }
+}
+/// A bundle to begin with.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BootstrapBundle {
+    #[prost(oneof = "bootstrap_bundle::Kind", tags = "1, 2")]
+    pub kind: ::core::option::Option<bootstrap_bundle::Kind>,
+}
+/// Nested message and enum types in `BootstrapBundle`.
+pub mod bootstrap_bundle {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Kind {
+        /// A SPIFFE bundle document.
+        #[prost(string, tag = "1")]
+        Document(::prost::alloc::string::String),
+        #[prost(string, tag = "2")]
+        Pem(::prost::alloc::string::String),
+    }
+}
+/// How an endpoint is reached.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Reach {
+    #[prost(oneof = "reach::Kind", tags = "1, 2, 3")]
+    pub kind: ::core::option::Option<reach::Kind>,
+}
+/// Nested message and enum types in `Reach`.
+pub mod reach {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Kind {
+        #[prost(message, tag = "1")]
+        AsBackend(()),
+        #[prost(message, tag = "2")]
+        Mesh(super::MeshPeer),
+        #[prost(message, tag = "3")]
+        Closed(super::Closed),
+    }
+}
+/// A meshed endpoint.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MeshPeer {
+    #[prost(enumeration = "MeshWire", tag = "1")]
+    pub wire: i32,
+    /// Name of an Identity.
+    #[prost(string, tag = "2")]
+    pub identity: ::prost::alloc::string::String,
+    /// Absent: no SNI.
+    #[prost(string, optional, tag = "3")]
+    pub server_name: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(string, repeated, tag = "4")]
+    pub ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// Mesh peers as clients of a listener.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MeshClients {
+    /// Name of an Identity.
+    #[prost(string, tag = "1")]
+    pub identity: ::prost::alloc::string::String,
+    #[prost(enumeration = "MeshMode", tag = "2")]
+    pub mode: i32,
+    #[prost(message, repeated, tag = "3")]
+    pub peers: ::prost::alloc::vec::Vec<PeerMatch>,
+}
+/// A set of peers, by verified identity.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PeerMatch {
+    #[prost(oneof = "peer_match::Kind", tags = "1, 2, 3")]
+    pub kind: ::core::option::Option<peer_match::Kind>,
+}
+/// Nested message and enum types in `PeerMatch`.
+pub mod peer_match {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Kind {
+        #[prost(string, tag = "1")]
+        Id(::prost::alloc::string::String),
+        #[prost(message, tag = "2")]
+        Namespace(super::PeerNamespace),
+        #[prost(string, tag = "3")]
+        TrustDomain(::prost::alloc::string::String),
+    }
+}
+/// Everybody of a namespace.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PeerNamespace {
+    #[prost(string, tag = "1")]
+    pub trust_domain: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub namespace: ::prost::alloc::string::String,
+}
+/// The rules for a peer's certificate beyond its chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum PeerProfile {
+    Unspecified = 0,
+    SpiffeStrict = 1,
+    Istio = 2,
+    LinkerdDns = 3,
+}
+impl PeerProfile {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "PEER_PROFILE_UNSPECIFIED",
+            Self::SpiffeStrict => "PEER_PROFILE_SPIFFE_STRICT",
+            Self::Istio => "PEER_PROFILE_ISTIO",
+            Self::LinkerdDns => "PEER_PROFILE_LINKERD_DNS",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "PEER_PROFILE_UNSPECIFIED" => Some(Self::Unspecified),
+            "PEER_PROFILE_SPIFFE_STRICT" => Some(Self::SpiffeStrict),
+            "PEER_PROFILE_ISTIO" => Some(Self::Istio),
+            "PEER_PROFILE_LINKERD_DNS" => Some(Self::LinkerdDns),
+            _ => None,
+        }
+    }
+}
+/// What is spoken to a meshed endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum MeshWire {
+    Unspecified = 0,
+    Istio = 1,
+    Spiffe = 2,
+}
+impl MeshWire {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "MESH_WIRE_UNSPECIFIED",
+            Self::Istio => "MESH_WIRE_ISTIO",
+            Self::Spiffe => "MESH_WIRE_SPIFFE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "MESH_WIRE_UNSPECIFIED" => Some(Self::Unspecified),
+            "MESH_WIRE_ISTIO" => Some(Self::Istio),
+            "MESH_WIRE_SPIFFE" => Some(Self::Spiffe),
+            _ => None,
+        }
+    }
+}
+/// Whether a listener takes clients that are no mesh peers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum MeshMode {
+    Unspecified = 0,
+    Permissive = 1,
+    Strict = 2,
+}
+impl MeshMode {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "MESH_MODE_UNSPECIFIED",
+            Self::Permissive => "MESH_MODE_PERMISSIVE",
+            Self::Strict => "MESH_MODE_STRICT",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "MESH_MODE_UNSPECIFIED" => Some(Self::Unspecified),
+            "MESH_MODE_PERMISSIVE" => Some(Self::Permissive),
+            "MESH_MODE_STRICT" => Some(Self::Strict),
+            _ => None,
+        }
+    }
+}
 /// Resource: a resolved upstream. Its endpoints are the Endpoints of the same name.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Backend {
@@ -131,6 +459,8 @@ pub struct Endpoint {
     /// Empty: unknown.
     #[prost(string, tag = "7")]
     pub workload: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "8")]
+    pub reach: ::core::option::Option<Reach>,
     #[prost(oneof = "endpoint::Address", tags = "1, 2")]
     pub address: ::core::option::Option<endpoint::Address>,
 }
@@ -967,7 +1297,7 @@ pub mod terminate {
     }
 }
 /// How TLS is ended.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ServerTls {
     /// Names of Secrets.
     #[prost(string, repeated, tag = "1")]
@@ -976,16 +1306,19 @@ pub struct ServerTls {
     pub min_version: i32,
     #[prost(message, optional, tag = "3")]
     pub client_auth: ::core::option::Option<ClientAuth>,
+    /// Name of an Identity. Absent: the certificates are served.
+    #[prost(string, optional, tag = "4")]
+    pub svid: ::core::option::Option<::prost::alloc::string::String>,
 }
 /// Client certificates; the roots are PEM text.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ClientAuth {
-    #[prost(oneof = "client_auth::Kind", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "client_auth::Kind", tags = "1, 2, 3, 4, 5")]
     pub kind: ::core::option::Option<client_auth::Kind>,
 }
 /// Nested message and enum types in `ClientAuth`.
 pub mod client_auth {
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Kind {
         #[prost(message, tag = "1")]
         None(()),
@@ -995,6 +1328,8 @@ pub mod client_auth {
         InsecureFallback(::prost::alloc::string::String),
         #[prost(message, tag = "4")]
         Closed(super::Closed),
+        #[prost(message, tag = "5")]
+        Mesh(super::MeshClients),
     }
 }
 /// The downstream connection: who may connect, how, how much.
@@ -1009,6 +1344,9 @@ pub struct ConnectionPolicy {
     /// Field to the object that set it.
     #[prost(btree_map = "string, message", tag = "4")]
     pub set_by: ::prost::alloc::collections::BTreeMap<::prost::alloc::string::String, Origin>,
+    /// Absent: TLS is not looked for.
+    #[prost(message, optional, tag = "5")]
+    pub mesh: ::core::option::Option<MeshClients>,
 }
 /// PROXY protocol from the load balancer in front.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1020,7 +1358,7 @@ pub struct ProxyProtocol {
     pub trusted: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// Whose forwarding headers are believed.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Forwarded {
     #[prost(uint32, tag = "1")]
     pub trusted_hops: u32,
@@ -1029,6 +1367,8 @@ pub struct Forwarded {
     pub trusted: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     #[prost(enumeration = "ClientCertHeader", tag = "3")]
     pub client_cert: i32,
+    #[prost(message, repeated, tag = "4")]
+    pub trusted_peers: ::prost::alloc::vec::Vec<PeerMatch>,
 }
 /// Bounds of one listener.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

@@ -1,6 +1,8 @@
 //! Arbitrary snapshots, drawn from bytes: each byte is a choice, and choices run out into the simplest value, so
 //! that shorter input is a smaller snapshot.
 
+mod mesh;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::slice::Iter;
@@ -18,7 +20,7 @@ use crate::{
     ProxyProtocolMode, QueryMatch, Redirect, Retry, RetryBudget, Rewrite, Roots, RouteMatch, RouteTable,
     RouteTableName, Rule, Secret, SecretName, SendProxyProtocol, ServerTls, SessionCarrier,
     SessionPersistence, Snapshot, SubjectName, Timeouts, TlsInner, TlsServer, TlsVersion, TrustAnchors,
-    UpstreamConnection, UpstreamTls, ValueMatch, WeightedBackend,
+    TrustDomainName, UpstreamConnection, UpstreamTls, ValueMatch, WeightedBackend,
 };
 
 pub(super) struct Source<'a>(Iter<'a, u8>);
@@ -33,7 +35,7 @@ impl<'a> Source<'a> {
     }
 
     /// A number below `count`.
-    fn below(&mut self, count: usize) -> usize {
+    pub(super) fn below(&mut self, count: usize) -> usize {
         usize::from(self.byte()) % count
     }
 
@@ -41,15 +43,15 @@ impl<'a> Source<'a> {
         self.byte() % 2 == 1
     }
 
-    fn pick<T: Clone>(&mut self, values: &[T]) -> T {
+    pub(super) fn pick<T: Clone>(&mut self, values: &[T]) -> T {
         values[self.below(values.len())].clone()
     }
 
-    fn option<T>(&mut self, make: impl Fn(&mut Self) -> T) -> Option<T> {
+    pub(super) fn option<T>(&mut self, make: impl Fn(&mut Self) -> T) -> Option<T> {
         self.flag().then(|| make(self))
     }
 
-    fn list<T>(&mut self, make: impl Fn(&mut Self) -> T) -> Vec<T> {
+    pub(super) fn list<T>(&mut self, make: impl Fn(&mut Self) -> T) -> Vec<T> {
         (0..self.below(4)).map(|_| make(self)).collect()
     }
 
@@ -95,15 +97,15 @@ impl<'a> Source<'a> {
         self.within(low, 599) as u16
     }
 
-    fn text(&mut self) -> Arc<str> {
+    pub(super) fn text(&mut self) -> Arc<str> {
         self.pick(&["", "a", "/a/b?c", "Ünï\u{0}\n\"", "*", "x-header", "(?i)a+"]).into()
     }
 
-    fn word(&mut self) -> Arc<str> {
+    pub(super) fn word(&mut self) -> Arc<str> {
         format!("{}{}", self.pick(&["a", "shop/cart", "é", "*"]), self.byte()).into()
     }
 
-    fn span(&mut self) -> Duration {
+    pub(super) fn span(&mut self) -> Duration {
         let nanos = self.pick(&[0, 1, 1_000_000, 999_999_999]);
         match self.below(3) {
             0 => Duration::new(0, nanos),
@@ -133,7 +135,7 @@ impl<'a> Source<'a> {
         text.parse().unwrap()
     }
 
-    fn origin(&mut self) -> Origin {
+    pub(super) fn origin(&mut self) -> Origin {
         Origin::new(self.word(), self.text(), self.word())
     }
 
@@ -145,11 +147,11 @@ impl<'a> Source<'a> {
         BackendName::new(self.word())
     }
 
-    fn secret_name(&mut self) -> SecretName {
+    pub(super) fn secret_name(&mut self) -> SecretName {
         SecretName::new(self.word())
     }
 
-    fn anchors(&mut self) -> TrustAnchors {
+    pub(super) fn anchors(&mut self) -> TrustAnchors {
         TrustAnchors(self.word())
     }
 }
@@ -161,6 +163,8 @@ pub(super) fn snapshot(s: &mut Source<'_>) -> Snapshot {
         backends: s.map(Source::backend_name, |s| Arc::new(backend(s))),
         endpoints: s.map(Source::backend_name, |s| Arc::new(EndpointSet(s.list(endpoint)))),
         secrets: s.map(Source::secret_name, |s| Arc::new(key_pair(s))),
+        identities: s.map(mesh::identity_name, |s| Arc::new(mesh::identity(s))),
+        trust_domains: s.map(|s| TrustDomainName::new(s.word()), |s| Arc::new(mesh::domain(s))),
         settings: settings(s),
     }
 }
@@ -204,6 +208,7 @@ fn listener(s: &mut Source<'_>) -> Listener {
             forwarded: Forwarded {
                 trusted_hops: s.number(),
                 trusted: s.list(Source::network),
+                trusted_peers: s.list(mesh::peer),
                 client_cert: s.pick(&[
                     ClientCertHeader::Sanitize,
                     ClientCertHeader::SanitizeSet,
@@ -211,6 +216,7 @@ fn listener(s: &mut Source<'_>) -> Listener {
                     ClientCertHeader::ForwardOnly,
                 ]),
             },
+            mesh: s.option(mesh::clients),
             limits: limits(s),
             set_by: s.set_by(),
         },
@@ -249,11 +255,13 @@ fn tls_server(s: &mut Source<'_>) -> TlsServer {
         _ => TlsServer::Terminate {
             tls: ServerTls {
                 certificates: s.list(Source::secret_name),
+                svid: s.option(mesh::identity_name),
                 min_version: s.pick(&[TlsVersion::V1_2, TlsVersion::V1_3]),
-                client_auth: match s.below(4) {
+                client_auth: match s.below(5) {
                     0 => ClientAuth::None,
                     1 => ClientAuth::Require(s.anchors()),
                     2 => ClientAuth::InsecureFallback(s.anchors()),
+                    3 => ClientAuth::Mesh(mesh::clients(s)),
                     _ => ClientAuth::Closed { reason: s.text() },
                 },
             },
@@ -506,5 +514,6 @@ fn endpoint(s: &mut Source<'_>) -> Endpoint {
         zone: s.text(),
         draining: s.flag(),
         workload: s.text(),
+        reach: mesh::reach(s),
     }
 }
