@@ -1,6 +1,7 @@
 //! Developer verbs, `cargo xtask VERB`: one door for people and for CI.
 #![expect(clippy::print_stdout, reason = "a program for people at a terminal")]
 
+mod bench;
 mod binary;
 mod check;
 mod conformance;
@@ -29,6 +30,13 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
+    /// Measure what things cost; `cargo xtask bench --help` lists the scenarios.
+    #[command(disable_help_flag = true)]
+    Bench {
+        /// For the bench.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Run rustfmt, clippy with -D warnings, and tidy.
     Check,
     /// Run a foreign suite against the released binary and write its report.
@@ -102,6 +110,7 @@ const USAGE: u8 = 64;
 fn run(verb: Verb) -> Result<()> {
     let root = workspace_root()?;
     match verb {
+        Verb::Bench { arguments } => bench::run(&root, &arguments),
         Verb::Check => check::run(&root),
         Verb::Conformance { suite } => conformance::run(&root, suite),
         Verb::Crds { check: true } => crds::check(),
