@@ -6,6 +6,7 @@ mod pump;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::Waker;
 
 use model::Affinity;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -54,8 +55,15 @@ pub struct Client<S> {
 }
 
 /// Serves a connection to its end. Without a rule it is closed. Exactly one access-log line is written.
-pub async fn serve<S, B>(client: Client<S>, rule: Option<&Arc<CompiledL4>>, tools: Tools<'_, B>)
-where
+///
+/// `purged` says whether quiet connections have been told to end since it was last asked (memory is short), and has
+/// the waker woken when they are.
+pub async fn serve<S, B>(
+    client: Client<S>,
+    rule: Option<&Arc<CompiledL4>>,
+    tools: Tools<'_, B>,
+    purged: impl Fn(&Waker) -> bool,
+) where
     S: AsyncRead + AsyncWrite + Abort + Unpin,
     B: OutBody,
 {
@@ -79,7 +87,7 @@ where
     let mut pump = Pump::new(stream, upstream, rule.idle_timeout, &metrics);
     let mut drain = tools.drain.clone();
     let end = tokio::select! {
-        end = pump.run() => end,
+        end = pump.run(purged) => end,
         () = drain.forced() => End::Forced,
     };
     (line.bytes_received, line.bytes_sent) = pump.finish(&end);
@@ -182,6 +190,7 @@ fn note(line: &mut ConnectionLine<'_>, end: &End) {
     (line.flags, line.termination) = match end {
         End::Clean => (Flags::NONE, None),
         End::Idle => (Flags::IDLE_TIMEOUT, Some("idle_timeout")),
+        End::Purged => (Flags::OVERLOAD, Some("overload")),
         End::Forced => (Flags::DRAINED, Some("drain_deadline")),
         End::ClientFailed(_) => (Flags::DOWNSTREAM_TERMINATED, Some("downstream_reset")),
         End::UpstreamFailed(_) => (Flags::UPSTREAM_TERMINATED, Some("upstream_reset")),
@@ -189,7 +198,7 @@ fn note(line: &mut ConnectionLine<'_>, end: &End) {
     match end {
         End::UpstreamFailed(error) => line.failure = Some(error.to_string().into()),
         End::ClientFailed(error) => debug!(%error, client = %line.remote, "Client connection broke"),
-        End::Clean | End::Idle | End::Forced => {}
+        End::Clean | End::Idle | End::Purged | End::Forced => {}
     }
 }
 

@@ -51,7 +51,19 @@ fn check_size(parts: &Parts, limits: &ListenerLimits) -> Result<(), Error> {
     if parts.headers.len() > limits.headers as usize {
         return Err(Error::HeadersTooLarge);
     }
+    // HTTP/1 heads are measured as they are read.
+    if parts.version == Version::HTTP_2 && list_size(parts, target + authority) > limits.header_bytes as usize
+    {
+        return Err(Error::HeadersTooLarge);
+    }
     Ok(())
+}
+
+/// The size of a header list as RFC 9113 §6.5.2 counts it: names, values, and 32 bytes for each field; pseudo-fields
+/// by their values alone.
+fn list_size(parts: &Parts, target: usize) -> usize {
+    let fields = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32);
+    fields.sum::<usize>() + target
 }
 
 /// RFC 9112 §6.1: what is not plainly `chunked` or one length is not taken. What [`super::framing`] sees is

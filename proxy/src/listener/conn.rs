@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -98,7 +99,12 @@ async fn tcp<S>(
         metrics: &core.metrics,
         drain: tools.drain.clone(),
     };
-    tcp::serve(client, rule, l4).await;
+    let registered = tools.registry.register();
+    let purged = |waker: &Waker| {
+        registered.wait(waker);
+        registered.purged()
+    };
+    tcp::serve(client, rule, l4, purged).await;
 }
 
 /// HTTP/1.1 or HTTP/2, whichever the client speaks. Until its first bytes no codec is built: a connection that

@@ -133,7 +133,8 @@ fn http2_builder(limits: &ListenerLimits) -> http2::Builder<LocalExecutor> {
     let mut builder = http2::Builder::new(LocalExecutor);
     builder
         .max_concurrent_streams(limits.streams)
-        .max_header_list_size(limits.header_bytes)
+        // The library answers what is over its bound by itself, and nobody is told. So the door refuses first.
+        .max_header_list_size(limits.header_bytes.saturating_mul(2))
         .initial_stream_window_size(HTTP2_STREAM_WINDOW)
         .initial_connection_window_size(HTTP2_CONNECTION_WINDOW)
         .max_send_buf_size(HTTP2_SEND_BUFFER)

@@ -6,7 +6,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -23,6 +23,8 @@ pub(super) enum End {
     Clean,
     /// No byte for the idle timeout.
     Idle,
+    /// No byte for a while, and memory is short.
+    Purged,
     /// Cut from outside.
     Forced,
     /// The client's side broke.
@@ -59,17 +61,18 @@ where
         }
     }
 
-    /// Copies until both directions have ended, one side breaks, or nothing moves.
-    pub(super) async fn run(&mut self) -> End {
+    /// Copies until both directions have ended, one side breaks, or nothing moves. `purged` says whether quiet
+    /// connections have been told to end since it was last asked, and has the waker woken when they are.
+    pub(super) async fn run(&mut self, purged: impl Fn(&Waker) -> bool) -> End {
         let mut timer = std::pin::pin!(sleep_until(self.last + self.idle));
-        poll_fn(|cx| self.poll(cx, timer.as_mut())).await
+        poll_fn(|cx| self.poll(cx, timer.as_mut(), &purged)).await
     }
 
     /// Closes both sides as the end asks for. Bytes from the client and to the client.
     pub(super) fn finish(self, end: &End) -> (u64, u64) {
         match end {
             End::Clean | End::Idle => {}
-            End::Forced => {
+            End::Forced | End::Purged => {
                 self.client.abort();
                 self.upstream.abort();
             }
@@ -79,7 +82,12 @@ where
         (self.up.total(), self.down.total())
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>, mut timer: Pin<&mut Sleep>) -> Poll<End> {
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut timer: Pin<&mut Sleep>,
+        purged: &impl Fn(&Waker) -> bool,
+    ) -> Poll<End> {
         let before = (self.up.moved, self.down.moved);
         let up = self.up.poll(cx, &mut self.client, &mut self.upstream);
         let down = self.down.poll(cx, &mut self.upstream, &mut self.client);
@@ -95,11 +103,14 @@ where
             }
             (Poll::Pending, _) | (_, Poll::Pending) => {}
         }
-        if self.idle.is_zero() {
-            return Poll::Pending;
-        }
         if before != (self.up.moved, self.down.moved) {
             self.last = Instant::now();
+        }
+        if purged(cx.waker()) && self.last.elapsed() >= QUIET {
+            return Poll::Ready(End::Purged);
+        }
+        if self.idle.is_zero() {
+            return Poll::Pending;
         }
         // The timer is moved only when it fires, not with each byte.
         while timer.as_mut().poll(cx).is_ready() {
@@ -254,6 +265,9 @@ impl Drop for Half<'_> {
         self.counter.add(self.moved - self.counted);
     }
 }
+
+/// Without a byte for that long a connection is idle, as far as a shortage of memory is concerned.
+pub(super) const QUIET: Duration = Duration::from_secs(5);
 
 /// Bytes between two additions to the counter that all cores share.
 const COUNT_EVERY: u64 = 256 * 1024;

@@ -120,3 +120,22 @@ async fn retries_are_told() {
     let lines = lines(&gateway, &path, 1).await;
     assert_eq!(lines[0]["response_flags"], "UF,URX");
 }
+
+/// The HTTP/2 library answers header lists over its own bound by itself, so ours has to come first.
+#[tokio::test]
+async fn oversized_http2_heads_have_a_line_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("access.log");
+    let backend = Server::named("hello").await;
+    let settings = Settings { access_log: AccessLogTarget::File(path.clone()), ..Settings::default() };
+    let gateway = Gateway::start_with(Plan::to(&backend), settings).await;
+    let with = |bytes: usize| {
+        Request::get("http://a.example/").header("x", "a".repeat(bytes)).body(Bytes::new()).unwrap()
+    };
+    assert_eq!(gateway.send2(with(30_000)).await.status, 200);
+    assert_eq!(gateway.send2(with(40_000)).await.status, 431);
+    let lines = lines(&gateway, &path, 2).await;
+    assert_eq!(lines[1]["response_code"], 431);
+    assert_eq!(lines[1]["response_code_details"], "request_headers_too_large");
+    assert_eq!(backend.seen().len(), 1);
+}

@@ -11,13 +11,22 @@ async fn with_pump<F: Future>(
     buffer: usize,
     script: impl FnOnce(DuplexStream, DuplexStream) -> F,
 ) -> (End, (u64, u64), F::Output) {
+    with_purge(buffer, |_| false, script).await
+}
+
+/// The same; `purged` tells connections to end.
+async fn with_purge<F: Future>(
+    buffer: usize,
+    purged: impl Fn(&Waker) -> bool,
+    script: impl FnOnce(DuplexStream, DuplexStream) -> F,
+) -> (End, (u64, u64), F::Output) {
     let (client, near_client) = duplex(buffer);
     let (near_upstream, upstream) = duplex(buffer);
     let metrics = TcpMetrics::default();
     let mut pump = Pump::new(near_client, near_upstream, IDLE, &metrics);
     let ((end, counts), output) = tokio::join!(
         async {
-            let end = pump.run().await;
+            let end = pump.run(purged).await;
             let counts = pump.finish(&end);
             (end, counts)
         },
@@ -129,6 +138,40 @@ async fn half_closed_and_silent_is_idle_too() {
     })
     .await;
     assert!(matches!(end, End::Idle), "{end:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn short_memory_ends_quiet_connections_only() {
+    let order = std::cell::Cell::new(false);
+    let waker = std::cell::RefCell::new(None::<Waker>);
+    let purged = |known: &Waker| {
+        waker.replace(Some(known.clone()));
+        order.take()
+    };
+    let tell = || {
+        order.set(true);
+        waker.borrow().as_ref().unwrap().wake_by_ref();
+    };
+    let begin = Instant::now();
+    let (end, counts, ()) = with_purge(64, purged, |mut client, mut upstream| {
+        let tell = &tell;
+        async move {
+            client.write_all(b"x").await.unwrap();
+            upstream.read_u8().await.unwrap();
+            tokio::time::sleep(QUIET / 2).await;
+            tell();
+            tokio::time::sleep(QUIET / 4).await;
+            client.write_all(b"y").await.unwrap();
+            assert_eq!(upstream.read_u8().await.unwrap(), b'y', "it was not quiet");
+            tokio::time::sleep(QUIET).await;
+            tell();
+            assert!(upstream.read_u8().await.is_err());
+        }
+    })
+    .await;
+    assert!(matches!(end, End::Purged), "{end:?}");
+    assert_eq!(counts, (2, 0));
+    assert_eq!(begin.elapsed(), QUIET / 2 + QUIET / 4 + QUIET);
 }
 
 #[test]
