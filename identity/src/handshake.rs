@@ -3,14 +3,18 @@
 use std::fmt;
 use std::io;
 
+use crate::verify::VerifyError;
+
 /// A failed handshake.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{blame}: {detail}")]
 pub struct HandshakeError {
     /// Whose fault.
     pub blame: Blame,
-    /// The library's words.
+    /// What went wrong: a [`VerifyError`]'s text, or the library's words.
     pub detail: String,
+    /// One of few words, for a metric's label: [`VerifyError::reason`], or of the blame.
+    pub reason: &'static str,
 }
 
 /// Whose fault a failed handshake is.
@@ -44,7 +48,7 @@ impl From<&io::Error> for HandshakeError {
     fn from(error: &io::Error) -> Self {
         match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
             Some(inner) => Self::from(inner),
-            None => Self { blame: Blame::Transport, detail: error.to_string() },
+            None => Self { blame: Blame::Transport, detail: error.to_string(), reason: "transport" },
         }
     }
 }
@@ -52,11 +56,14 @@ impl From<&io::Error> for HandshakeError {
 impl From<&rustls::Error> for HandshakeError {
     fn from(error: &rustls::Error) -> Self {
         use rustls::Error as E;
+        if let Some(error) = VerifyError::from_rustls(error) {
+            return Self::from(error);
+        }
         let blame = match error {
-            E::InvalidCertificate(_)
-            | E::InvalidCertRevocationList(_)
-            | E::NoCertificatesPresented
-            | E::UnsupportedNameType => Blame::PeerUntrusted,
+            E::InvalidCertificate(_) | E::InvalidCertRevocationList(_) | E::UnsupportedNameType => {
+                Blame::PeerUntrusted
+            }
+            E::NoCertificatesPresented => return Self::from(&VerifyError::NoCertificate),
             E::AlertReceived(_) => Blame::PeerRefused,
             E::General(_)
             | E::FailedToGetCurrentTime
@@ -67,6 +74,36 @@ impl From<&rustls::Error> for HandshakeError {
             | E::InconsistentKeys(_) => Blame::LocalNotReady,
             _ => Blame::PeerMisbehaved,
         };
-        Self { blame, detail: error.to_string() }
+        let detail = match error {
+            // What rustls says where the identity whose SVID should be shown has none.
+            E::General(text) if text == "no server certificate chain resolved" => {
+                "there is no certificate to show: the listener's identity is not ready".to_owned()
+            }
+            error => error.to_string(),
+        };
+        Self { blame, detail, reason: blame.reason() }
+    }
+}
+
+impl From<&VerifyError> for HandshakeError {
+    fn from(error: &VerifyError) -> Self {
+        let blame = match error {
+            VerifyError::NotReady { .. } => Blame::LocalNotReady,
+            _ => Blame::PeerUntrusted,
+        };
+        Self { blame, detail: error.to_string(), reason: error.reason() }
+    }
+}
+
+impl Blame {
+    /// One word, for a metric's label.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::PeerUntrusted => "untrusted",
+            Self::PeerRefused => "refused",
+            Self::PeerMisbehaved => "misbehaved",
+            Self::LocalNotReady => "not_ready",
+            Self::Transport => "transport",
+        }
     }
 }

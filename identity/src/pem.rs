@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use model::KeyPair;
 use rustls::RootCertStore;
 use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
@@ -100,7 +102,11 @@ fn certified_key_of(certificate_chain: &str, private_key: &str) -> Result<Certif
         .key_provider
         .load_private_key(key)
         .map_err(|error| PemError::BadKey { detail: error.to_string() })?;
-    let certified = CertifiedKey::new(chain, signing);
+    belonging(CertifiedKey::new(chain, signing))
+}
+
+/// Checks that the key is the first certificate's.
+pub(crate) fn belonging(certified: CertifiedKey) -> Result<CertifiedKey, PemError> {
     match certified.keys_match() {
         Ok(()) => Ok(certified),
         Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch)) => {
@@ -153,14 +159,16 @@ fn parse<'a>(certificate: &'a CertificateDer<'_>, position: usize) -> Result<X50
     }
 }
 
-fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, PemError> {
+/// The certificates of a PEM text, at least one; not parsed yet.
+pub(crate) fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, PemError> {
     let found: Vec<_> = CertificateDer::pem_slice_iter(pem.as_bytes())
         .collect::<Result<_, _>>()
         .map_err(|error| PemError::NotPem { what: "certificate", detail: error.to_string() })?;
     if found.is_empty() { Err(PemError::NoCertificate) } else { Ok(found) }
 }
 
-fn private_key_of(pem: &str) -> Result<PrivateKeyDer<'static>, PemError> {
+/// The private key of a PEM text.
+pub(crate) fn private_key_of(pem: &str) -> Result<PrivateKeyDer<'static>, PemError> {
     // PKCS#8 under a passphrase is a block of its own; PKCS#1 and SEC1 say so in a header.
     if pem.contains("BEGIN ENCRYPTED PRIVATE KEY") || pem.contains("Proc-Type: 4,ENCRYPTED") {
         return Err(PemError::EncryptedKey);
@@ -169,6 +177,29 @@ fn private_key_of(pem: &str) -> Result<PrivateKeyDer<'static>, PemError> {
         pem::Error::NoItemsFound => PemError::NoKey,
         error => PemError::NotPem { what: "private key", detail: error.to_string() },
     })
+}
+
+/// Reads the revocation lists of a PEM text (`ca-crl.pem`); none is fine. What is in them is checked when they are
+/// published.
+///
+/// # Errors
+/// [`PemError::NotPem`].
+pub fn revocation_lists(pem: &str) -> Result<Vec<CertificateRevocationListDer<'static>>, PemError> {
+    CertificateRevocationListDer::pem_slice_iter(pem.as_bytes())
+        .collect::<Result<_, _>>()
+        .map_err(|error| PemError::NotPem { what: "revocation list", detail: error.to_string() })
+}
+
+/// DER as a PEM block (RFC 7468), lines of 64 characters.
+pub(crate) fn encode(label: &str, der: &[u8]) -> String {
+    let base64 = STANDARD.encode(der);
+    let mut text = format!("-----BEGIN {label}-----\n");
+    for line in base64.as_bytes().chunks(64) {
+        text.extend(line.iter().copied().map(char::from));
+        text.push('\n');
+    }
+    text.push_str(&format!("-----END {label}-----\n"));
+    text
 }
 
 #[cfg(test)]

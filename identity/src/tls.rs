@@ -1,6 +1,9 @@
 //! rustls configurations for both sides, and why one could not be made.
 
 pub(crate) mod client;
+pub(crate) mod mesh;
+pub(crate) mod mesh_client;
+pub(crate) mod mesh_server;
 pub(crate) mod server;
 
 use std::sync::{Arc, LazyLock};
@@ -8,6 +11,7 @@ use std::sync::{Arc, LazyLock};
 use rustls::crypto::CryptoProvider;
 
 use crate::PemError;
+use server::ServerTlsConfig;
 
 /// Why a TLS configuration could not be made. The listener or backend that asked for it stays closed.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]

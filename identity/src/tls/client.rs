@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use model::{ClientTls, KeyPair, Roots, SubjectName};
+use model::{ClientTls, KeyPair, MeshWire, Roots, SubjectName};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
@@ -16,7 +16,7 @@ use rustls::{
 };
 
 use crate::pem;
-use crate::tls::{ConfigError, provider};
+use crate::tls::{ConfigError, mesh_client, provider};
 
 /// What is offered to the endpoint.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -32,7 +32,7 @@ pub enum ClientAlpn {
 }
 
 impl ClientAlpn {
-    fn protocols(self) -> Vec<Vec<u8>> {
+    pub(super) fn protocols(self) -> Vec<Vec<u8>> {
         match self {
             Self::Http => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
             Self::Http1 => vec![b"http/1.1".to_vec()],
@@ -49,6 +49,7 @@ pub struct ClientTlsConfig {
     pub config: Arc<ClientConfig>,
     /// SNI, and the name that is verified unless others are given.
     pub server_name: ServerName<'static>,
+    pub(super) mesh: Option<MeshWire>,
 }
 
 impl ClientTlsConfig {
@@ -56,9 +57,14 @@ impl ClientTlsConfig {
     #[must_use]
     pub fn with_alpn(&self, alpn: ClientAlpn) -> Self {
         let mut config = ClientConfig::clone(&self.config);
-        config.alpn_protocols = alpn.protocols();
-        config.resumption = resumption();
-        Self { config: Arc::new(config), server_name: self.server_name.clone() }
+        config.alpn_protocols = match self.mesh {
+            None => alpn.protocols(),
+            Some(wire) => mesh_client::protocols(wire, alpn),
+        };
+        if self.mesh.is_none() {
+            config.resumption = resumption();
+        }
+        Self { config: Arc::new(config), server_name: self.server_name.clone(), mesh: self.mesh }
     }
 }
 
@@ -93,7 +99,7 @@ pub fn client_config(
     };
     config.alpn_protocols = alpn.protocols();
     config.resumption = resumption();
-    Ok(ClientTlsConfig { config: Arc::new(config), server_name })
+    Ok(ClientTlsConfig { config: Arc::new(config), server_name, mesh: None })
 }
 
 /// Sessions of one configuration; the endpoint was verified by the same rules when the session began.
@@ -101,7 +107,7 @@ fn resumption() -> Resumption {
     Resumption::in_memory_sessions(64)
 }
 
-fn name(text: &Arc<str>) -> Result<ServerName<'static>, ConfigError> {
+pub(super) fn name(text: &Arc<str>) -> Result<ServerName<'static>, ConfigError> {
     ServerName::try_from(text.to_string()).map_err(|_| ConfigError::ServerName { name: Arc::clone(text) })
 }
 

@@ -31,7 +31,7 @@ pub enum ServerAlpn {
 pub struct ServerTlsConfig {
     /// For rustls.
     pub config: Arc<ServerConfig>,
-    peers: Peers,
+    pub(super) peers: Peers,
 }
 
 /// What is known of a client after its handshake.
@@ -46,7 +46,7 @@ pub enum PeerVerdict {
 }
 
 #[derive(Clone, Debug)]
-enum Peers {
+pub(super) enum Peers {
     /// Nobody is asked.
     Unasked,
     /// Only the verified get through.
@@ -84,12 +84,8 @@ pub fn server_config(
     alpn: ServerAlpn,
 ) -> Result<ServerTlsConfig, ConfigError> {
     let certificates = Certificates::new(key_pairs)?;
-    let versions: &[&rustls::SupportedProtocolVersion] = match tls.min_version {
-        TlsVersion::V1_2 => &[&rustls::version::TLS13, &rustls::version::TLS12],
-        TlsVersion::V1_3 => &[&rustls::version::TLS13],
-    };
-    let builder =
-        ServerConfig::builder_with_provider(Arc::clone(provider())).with_protocol_versions(versions)?;
+    let builder = ServerConfig::builder_with_provider(Arc::clone(provider()))
+        .with_protocol_versions(versions(tls.min_version))?;
     let (verifier, peers) = client_verifier(&tls.client_auth)?;
     let mut config = builder.with_client_cert_verifier(verifier).with_cert_resolver(Arc::new(certificates));
     config.alpn_protocols = match alpn {
@@ -104,6 +100,17 @@ pub fn server_config(
         Peers::Verified | Peers::Anybody(_) => config.send_tls13_tickets = 0,
     }
     Ok(ServerTlsConfig { config: Arc::new(config), peers })
+}
+
+/// The versions that are spoken.
+pub(super) fn versions(lowest: TlsVersion) -> &'static [&'static rustls::SupportedProtocolVersion] {
+    static FROM_1_2: [&rustls::SupportedProtocolVersion; 2] =
+        [&rustls::version::TLS13, &rustls::version::TLS12];
+    static FROM_1_3: [&rustls::SupportedProtocolVersion; 1] = [&rustls::version::TLS13];
+    match lowest {
+        TlsVersion::V1_2 => &FROM_1_2,
+        TlsVersion::V1_3 => &FROM_1_3,
+    }
 }
 
 fn client_verifier(auth: &ClientAuth) -> Result<(Arc<dyn ClientCertVerifier>, Peers), ConfigError> {
@@ -181,7 +188,7 @@ impl ClientCertVerifier for Anybody {
 /// A listener's key pairs. rustls' own resolver by SNI would refuse a certificate for `*` and a client without
 /// SNI; which listener answers is settled before, so here something is always served.
 #[derive(Debug)]
-struct Certificates(Vec<Served>);
+pub(super) struct Certificates(Vec<Served>);
 
 #[derive(Debug)]
 struct Served {
@@ -190,7 +197,7 @@ struct Served {
 }
 
 impl Certificates {
-    fn new(key_pairs: &[&KeyPair]) -> Result<Self, ConfigError> {
+    pub(super) fn new(key_pairs: &[&KeyPair]) -> Result<Self, ConfigError> {
         if key_pairs.is_empty() {
             return Err(ConfigError::NoCertificate);
         }

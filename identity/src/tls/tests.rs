@@ -300,7 +300,8 @@ fn the_lowest_version_is_kept() {
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    let old = ClientTlsConfig { config: Arc::new(old), server_name: "a.example".try_into().unwrap() };
+    let old =
+        ClientTlsConfig { config: Arc::new(old), server_name: "a.example".try_into().unwrap(), mesh: None };
     let (_, right) = shake(&old, &server(&[&pair], ClientAuth::None)).unwrap();
     assert_eq!(right.protocol_version(), Some(rustls::ProtocolVersion::TLSv1_2));
     assert!(shake(&old, &strict).is_err());
