@@ -9,6 +9,10 @@
 //! | `verify` | whether a peer is who its certificate says |
 //! | `jwt` | verifies JWT-SVIDs |
 //! | `issue` | the seam to an issuer in the same process |
+//! | `source` | where an identity comes from: an Istio CA, the Workload API, Linkerd, files, the issuer in the process |
+//! | `rotation` | when a certificate is renewed: a pure schedule |
+//! | `federation` | other trust domains' bundles, fetched and kept fresh |
+//! | `dial`, `https` | connections to all of these, bounded in time and size |
 //! | `clock` | the wall clock, or one that a test turns |
 //! | `pem` | reads PEM certificates, keys and roots; says what is wrong with them |
 //! | `tls/server`, `tls/mesh_server` | what a listener shows and asks for |
@@ -19,13 +23,18 @@
 
 pub mod bundle;
 mod clock;
+mod dial;
+pub mod federation;
 mod handshake;
+mod https;
 mod id;
 mod issue;
 mod jwt;
 mod material;
 mod pem;
 pub mod proto;
+pub mod rotation;
+mod source;
 mod svid;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -42,6 +51,7 @@ pub use material::{
     BundleStatus, Counters, Identity, IdentityMetrics, IdentityStatus, Material, PublishError, Publisher,
 };
 pub use pem::{CertificateFacts, PemError, revocation_lists, validate_key_pair, validate_roots};
+pub use source::{Running, SourceContext, start};
 pub use spiffe::{SpiffeId, TrustDomain};
 pub use svid::{SvidError, X509Svid};
 pub use tls::ConfigError;

@@ -25,10 +25,10 @@ const LEAVES: &[&str] = &["diolkos", "system", "xtask", "bench"];
 
 /// Outside library → own crates that may name it as a normal dependency.
 const GATES: &[(&str, &[&str])] = &[
-    ("hyper", &["proxy", "diolkos", "system", "bench"]),
+    ("hyper", &["identity", "proxy", "diolkos", "system", "bench"]),
     ("k8s-openapi", &["api", "controller", "translate", "xtask"]),
     ("kube", &["api", "controller", "translate", "xtask"]),
-    ("rcgen", &["issuer", "system", "bench"]),
+    ("rcgen", &["identity", "issuer", "system", "bench"]),
     ("rustls", &["identity", "proxy", "diolkos", "system", "bench"]),
     ("tokio", &["controller", "diolkos", "identity", "issuer", "proxy", "system", "bench"]),
     ("anyhow", &["diolkos", "system", "xtask", "bench"]),
