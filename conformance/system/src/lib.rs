@@ -3,11 +3,13 @@
 //! | file | what |
 //! |---|---|
 //! | `gateway` | starts `diolkos serve` on an address of its own, waits until it serves |
+//! | `mesh`    | foreign mesh members: istiod, Envoy, SPIRE, workloads |
 //! | `peer`    | nginx, HAProxy and other programs, started and stopped with the test |
 //! | `place`   | loopback addresses and folders that no other test has |
 //! | `wire`    | raw bytes to a port and what comes back |
 
 pub mod gateway;
+pub mod mesh;
 pub mod peer;
 pub mod place;
 pub mod wire;
