@@ -66,7 +66,9 @@ async fn retry<T>(work: impl AsyncFn() -> Result<T>) -> Result<T> {
     loop {
         match work().await {
             Ok(done) => return Ok(done),
-            Err(error) if tokio::time::Instant::now() > deadline => return Err(error).context("half a minute"),
+            Err(error) if tokio::time::Instant::now() > deadline => {
+                return Err(error).context("half a minute");
+            }
             Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
         }
     }

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use anyhow::Result;
 use bytes::Bytes;
 use hyper::{Method, Request};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::http::{Answer, Server};
 
@@ -71,16 +71,16 @@ fn empty_list(request: &Request<Bytes>) -> Value {
 }
 
 fn write(path: &str, method: &Method, body: &[u8]) -> Answer {
-    let mut object: Value = serde_json::from_slice(body).unwrap_or_else(|_| json!({}));
+    let mut object: Map<String, Value> = serde_json::from_slice(body).unwrap_or_default();
     if path.ends_with("accessreviews") {
-        object["status"] = json!({"allowed": true});
+        object.insert("status".to_owned(), json!({"allowed": true}));
     } else if path.ends_with("tokenreviews") {
-        object["status"] = json!({"authenticated": false});
+        object.insert("status".to_owned(), json!({"authenticated": false}));
     }
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.insert("resourceVersion".to_owned(), json!("2"));
     }
-    reply(if *method == Method::POST { 201 } else { 200 }, &object)
+    reply(if *method == Method::POST { 201 } else { 200 }, &Value::Object(object))
 }
 
 fn success() -> Answer {
@@ -88,7 +88,10 @@ fn success() -> Answer {
 }
 
 fn failure(code: u16, reason: &str) -> Answer {
-    reply(code, &json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "code": code, "message": reason}))
+    reply(
+        code,
+        &json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "code": code, "message": reason}),
+    )
 }
 
 fn reply(status: u16, value: &Value) -> Answer {

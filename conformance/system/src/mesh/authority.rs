@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result};
 use rcgen::string::Ia5String;
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, SanType,
 };
 use time::OffsetDateTime;
 
@@ -59,13 +60,7 @@ impl Authority {
         let parameters = ca(&format!("{name} intermediate"), life);
         let intermediate = parameters.signed_by(&key, &root_issuer)?.pem();
         let intermediate_key = key.serialize_pem();
-        Ok(Self {
-            root,
-            root_issuer,
-            intermediate,
-            intermediate_key,
-            issuer: Issuer::new(parameters, key),
-        })
+        Ok(Self { root, root_issuer, intermediate, intermediate_key, issuer: Issuer::new(parameters, key) })
     }
 
     /// The root, as PEM.

@@ -56,7 +56,10 @@ impl Canary {
         ensure!(!self.secrets.is_empty(), "the canary knows no key: it would find nothing");
         let joined: String = text.split_whitespace().collect();
         for shape in SHAPES {
-            ensure!(!joined.contains(shape), "{name} holds something that looks like a private key ({shape})");
+            ensure!(
+                !joined.contains(shape),
+                "{name} holds something that looks like a private key ({shape})"
+            );
         }
         for secret in &self.secrets {
             for (spelling, needle) in spellings(secret) {
@@ -87,8 +90,12 @@ fn secret_part(der: &[u8]) -> Vec<u8> {
 fn spellings(secret: &[u8]) -> Vec<(&'static str, String)> {
     let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
     let list: Vec<String> = secret.iter().map(u8::to_string).collect();
-    let mut all = vec![("hex", hex.clone()), ("hex", hex.to_uppercase()), ("a list of bytes", list.join(","))];
-    all.push(("hex with colons", hex.as_bytes().chunks(2).map(String::from_utf8_lossy).collect::<Vec<_>>().join(":")));
+    let mut all =
+        vec![("hex", hex.clone()), ("hex", hex.to_uppercase()), ("a list of bytes", list.join(","))];
+    all.push((
+        "hex with colons",
+        hex.as_bytes().chunks(2).map(String::from_utf8_lossy).collect::<Vec<_>>().join(":"),
+    ));
     for skip in 0..3 {
         let whole = secret.get(skip..).unwrap_or_default();
         let whole = whole.get(..whole.len() / 3 * 3).unwrap_or_default();
@@ -99,8 +106,7 @@ fn spellings(secret: &[u8]) -> Vec<(&'static str, String)> {
 }
 
 /// How a private key begins: PEM, and PKCS#8 or SEC 1 of P-256 in base64.
-const SHAPES: &[&str] =
-    &["PRIVATEKEY-----", "MIGHAgEAMBMGByqGSM49AgEG", "MHcCAQEEI", "BgkqhkiG9w0BAQEFAASC"];
+const SHAPES: &[&str] = &["PRIVATEKEY-----", "MIGHAgEAMBMGByqGSM49AgEG", "MHcCAQEEI", "BgkqhkiG9w0BAQEFAASC"];
 
 #[cfg(test)]
 mod tests {

@@ -87,8 +87,7 @@ fn spawn(place: &Place) -> Result<Program> {
     Program::start("envoy", place.folder(), &mut command)
 }
 
-const CERTIFICATE: &str =
-    "tls_certificates: [{certificate_chain: {filename: DIR/chain.pem}, private_key: {filename: DIR/key.pem}}]";
+const CERTIFICATE: &str = "tls_certificates: [{certificate_chain: {filename: DIR/chain.pem}, private_key: {filename: DIR/key.pem}}]";
 
 const SIDECAR: &str = r#"
 static_resources:

@@ -89,10 +89,8 @@ impl Istiod {
 
 fn spawn(place: &Place, tokens: &Tokens, ttl: Duration) -> Result<Program> {
     let ip = place.ip().to_string();
-    let rule = format!(
-        "{{\"issuer\":\"{ISSUER}\",\"jwks_uri\":\"{}\",\"audiences\":[\"istio-ca\"]}}",
-        tokens.url()
-    );
+    let rule =
+        format!("{{\"issuer\":\"{ISSUER}\",\"jwks_uri\":\"{}\",\"audiences\":[\"istio-ca\"]}}", tokens.url());
     let mut command = Command::new(program::path("istiod")?);
     command
         .arg("discovery")

@@ -27,11 +27,8 @@ impl Spire {
         let folder = place.folder().display().to_string();
         place.write("server.conf", &SERVER.replace("DIR", &folder).replace("DOMAIN", trust_domain))?;
         let mut command = Command::new(program::path("spire-server")?);
-        let server = Program::start(
-            "spire-server",
-            place.folder(),
-            command.args(["run", "-config", "server.conf"]),
-        )?;
+        let server =
+            Program::start("spire-server", place.folder(), command.args(["run", "-config", "server.conf"]))?;
         let mut spire = Self { place, trust_domain: trust_domain.to_owned(), server, agent: None };
         let socket = spire.server_socket();
         spire

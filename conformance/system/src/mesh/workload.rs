@@ -50,9 +50,7 @@ impl GoServer {
         command.args(["serve", "-socket", socket, "-peer", peers, "-listen", &place.at(8443).to_string()]);
         let mut program = Program::start("go-spiffe", place.folder(), &mut command)?;
         let address = place.at(8443);
-        program
-            .until("listening", async || tokio::net::TcpStream::connect(address).await.is_ok())
-            .await?;
+        program.until("listening", async || tokio::net::TcpStream::connect(address).await.is_ok()).await?;
         Ok(Self { place, program })
     }
 
