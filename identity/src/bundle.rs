@@ -144,6 +144,15 @@ impl TrustBundle {
 }
 
 impl TrustBundles {
+    /// Reads a map of SPIFFE bundle documents (member `trust_domains`). A trust domain that stands in it twice is an
+    /// error.
+    ///
+    /// # Errors
+    /// [`BundleError`] says what is broken.
+    pub fn from_document(document: &[u8]) -> Result<Self, BundleError> {
+        document::read_map(document)
+    }
+
     /// One trust domain's alone.
     pub fn of(trust_domain: TrustDomain, bundle: TrustBundle) -> Self {
         Self(BTreeMap::from([(trust_domain, Arc::new(bundle))]))

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::bundle::TrustBundles;
 use crate::id::{IdError, WorkloadId};
+use crate::json;
 
 /// A verified JWT-SVID.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,7 +33,7 @@ pub enum JwtError {
     /// J11: not three parts in base64url; the JSON serialization among others.
     #[error("the token is no compact JWS")]
     NotCompact,
-    /// A header or a payload that is no JSON object.
+    /// A header or a payload that is no JSON object, or one that says something twice.
     #[error("the token's {0} is no JSON object")]
     NotJson(&'static str),
     /// J02: a header member that a JWT-SVID must not have.
@@ -132,7 +133,7 @@ pub fn verify_jwt_svid(
 
 fn object(what: &'static str, base64: &str) -> Result<Map<String, Value>, JwtError> {
     let bytes = URL_SAFE_NO_PAD.decode(base64).map_err(|_| JwtError::NotCompact)?;
-    serde_json::from_slice(&bytes).map_err(|_| JwtError::NotJson(what))
+    json::object(&bytes).map_err(|_| JwtError::NotJson(what))
 }
 
 /// JWT-SVID §2: `alg`, `kid` and `typ`, and nothing else. Whatever else a header says (`jku`, `x5u`, `crit`) would be

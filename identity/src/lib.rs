@@ -8,6 +8,7 @@
 //! | `material` | SVID, bundles and revocation lists of the moment; who publishes and who uses them |
 //! | `verify` | whether a peer is who its certificate says |
 //! | `jwt` | verifies JWT-SVIDs |
+//! | `json` | JSON objects whose members' names are unique |
 //! | `issue` | the seam to an issuer in the same process |
 //! | `source` | where an identity comes from: an Istio CA, the Workload API, Linkerd, files, the issuer in the process |
 //! | `rotation` | when a certificate is renewed: a pure schedule |
@@ -29,6 +30,7 @@ mod handshake;
 mod https;
 mod id;
 mod issue;
+mod json;
 mod jwt;
 mod material;
 mod pem;

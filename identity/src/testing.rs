@@ -154,7 +154,12 @@ impl TestCa {
 
     /// An identity of profile `spiffe-strict` that holds an SVID and this CA's bundle, by the system's clock.
     pub fn identity(&self, id: &str) -> Identity {
-        let (identity, publisher) = Identity::new("test", PeerProfile::SpiffeStrict, Clock::system());
+        self.identity_by(Clock::system(), id)
+    }
+
+    /// The same by another clock.
+    pub fn identity_by(&self, clock: Clock, id: &str) -> Identity {
+        let (identity, publisher) = Identity::new("test", PeerProfile::SpiffeStrict, clock);
         self.publish(&publisher, id);
         identity
     }

@@ -1,16 +1,22 @@
 //! SPIFFE bundle documents: a JWKS with `spiffe_sequence` and `spiffe_refresh_hint`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use rustls::pki_types::CertificateDer;
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use spiffe::TrustDomain;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 use x509_parser::public_key::PublicKey;
 
-use super::{BundleError, JwtKey, JwtKeyError, MAX_REFRESH, MIN_REFRESH, TrustBundle, check_root};
+use super::{
+    BundleError, JwtKey, JwtKeyError, MAX_REFRESH, MIN_REFRESH, TrustBundle, TrustBundles, check_root,
+};
+use crate::json;
 
 /// Largest document that is read. A root is about 1 KiB.
 const MAX_BYTES: usize = 1024 * 1024;
@@ -20,8 +26,35 @@ pub(super) fn read(document: &[u8]) -> Result<TrustBundle, BundleError> {
     if document.len() > MAX_BYTES {
         return Err(BundleError::TooLarge { bytes: document.len(), max: MAX_BYTES });
     }
-    let json: Map<String, Value> =
+    let json = json::object(document).map_err(|error| BundleError::Json(error.to_string()))?;
+    from_object(&json)
+}
+
+/// Reads a set of documents by trust domain: member `trust_domains` (SPIFFE Trust Domain and Bundle §5).
+pub(super) fn read_map(document: &[u8]) -> Result<TrustBundles, BundleError> {
+    if document.len() > MAX_BYTES {
+        return Err(BundleError::TooLarge { bytes: document.len(), max: MAX_BYTES });
+    }
+    let wrapped: Wrapped =
         serde_json::from_slice(document).map_err(|error| BundleError::Json(error.to_string()))?;
+    let mut bundles = TrustBundles::default();
+    for (name, bundle) in wrapped.trust_domains.0 {
+        let domain = TrustDomain::new(&name).ok().filter(|domain| domain.as_str() == name);
+        let domain = domain.ok_or_else(|| BundleError::Json(format!("{name:?} is no trust domain")))?;
+        let Value::Object(bundle) = bundle else {
+            return Err(BundleError::Json(format!("the bundle of {name:?} is no object")));
+        };
+        bundles.0.insert(domain, Arc::new(from_object(&bundle)?));
+    }
+    Ok(bundles)
+}
+
+#[derive(Deserialize)]
+struct Wrapped {
+    trust_domains: json::Unique,
+}
+
+fn from_object(json: &Map<String, Value>) -> Result<TrustBundle, BundleError> {
     let keys = match json.get("keys") {
         Some(Value::Array(keys)) => keys,
         Some(_) => return Err(BundleError::Json("\"keys\" is no array".to_owned())),

@@ -63,7 +63,16 @@ impl Shared {
     fn next_event(&self) -> Option<(SystemTime, Event)> {
         let current = self.current.load_full()?;
         let told = self.record().told.filter(|(generation, _)| *generation == current.material.generation);
-        events(&current.material.svid).find(|(at, _)| told.is_none_or(|(_, told)| *at > told))
+        let now = self.clock.now();
+        let mut left = events(&current.material.svid)
+            .filter(|(at, _)| told.is_none_or(|(_, told)| *at > told))
+            .peekable();
+        let mut next = left.next()?;
+        // Of several that are past already, as for an SVID that came late, the last says it all.
+        while let Some(later) = left.next_if(|(at, _)| *at <= now) {
+            next = later;
+        }
+        Some(next)
     }
 }
 
@@ -75,7 +84,8 @@ fn tell(weak: &Weak<Shared>, event: Option<(SystemTime, Event)>) {
     let name = &shared.name;
     let last_error = shared.record().last_error_text();
     match event {
-        // A source that renews at half of the life is not late yet when half is left.
+        // A source that renews about the half of the life is not late when half is left, unless it has failed.
+        Event::Left(50) if last_error.is_none() => {}
         Event::Left(percent) => {
             warn!(identity = %name, percent_left = percent, last_error, "Identity is not renewed yet");
         }

@@ -1,5 +1,7 @@
 //! Handshakes in memory: who trusts whom, what is shown, what is remembered.
 
+mod mesh;
+
 use std::sync::Arc;
 
 use model::{

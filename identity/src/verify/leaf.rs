@@ -67,8 +67,8 @@ impl Leaf {
     pub(crate) fn read(certificate: &CertificateDer<'_>, profile: PeerProfile) -> Result<Self, VerifyError> {
         let parsed = bounds::parse(certificate, 1)?;
         let mut forgiven = Vec::new();
-        let id = identity(&parsed, profile, &mut forgiven)?;
         basic_constraints(&parsed, profile, &mut forgiven)?;
+        let id = identity(&parsed, profile, &mut forgiven)?;
         key_usage(&parsed, &mut forgiven)?;
         extended_key_usage(&parsed)?;
         let validity = parsed.validity();

@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use rustls::pki_types::CertificateRevocationListDer;
 use x509_parser::prelude::{FromDer, SubjectPublicKeyInfo};
 use x509_parser::revocation_list::CertificateRevocationList;
+use x509_parser::x509::X509Name;
 
 use super::VerifyError;
 
@@ -87,10 +88,8 @@ pub(super) fn check(
     if lists.iter().any(|list| list.lists(certificate.serial(), &issuer, issuer_spki)) {
         let serial =
             certificate.serial().iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":");
-        let issuer = x509_parser::x509::X509Name::from_der(&issuer).map_or_else(
-            |_| "its issuer".to_owned(),
-            |(_, name)| format!("{name:?}", name = name.to_string()),
-        );
+        let issuer = X509Name::from_der(&issuer)
+            .map_or_else(|_| "its issuer".to_owned(), |(_, name)| name.to_string());
         return Err(VerifyError::Revoked { serial, issuer });
     }
     Ok(())

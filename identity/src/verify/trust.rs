@@ -131,8 +131,8 @@ impl Attempt<'_> {
         intermediates: &[CertificateDer<'_>],
     ) -> Result<(), VerifyError> {
         let since = self.now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let end_entity =
-            EndEntityCert::try_from(certificate).map_err(|error| self.reason(error, certificate))?;
+        let end_entity = EndEntityCert::try_from(certificate)
+            .map_err(|error| self.reason(error, certificate, certificate))?;
         // webpki goes on with other paths if this refuses one; the first refusal is the one to report.
         let refused = RefCell::new(None);
         let judge = |path: &VerifiedPath<'_>| {
@@ -153,7 +153,7 @@ impl Attempt<'_> {
         let top = intermediates.last().unwrap_or(certificate);
         match found {
             Ok(_) => Ok(()),
-            Err(error) => Err(refused.into_inner().unwrap_or_else(|| self.reason(error, top))),
+            Err(error) => Err(refused.into_inner().unwrap_or_else(|| self.reason(error, certificate, top))),
         }
     }
 
@@ -174,12 +174,17 @@ impl Attempt<'_> {
     }
 
     /// What webpki's word means to the operator. `top` is where the chain that was shown ends.
-    fn reason(&self, error: webpki::Error, top: &CertificateDer<'_>) -> VerifyError {
+    fn reason(
+        &self,
+        error: webpki::Error,
+        leaf: &CertificateDer<'_>,
+        top: &CertificateDer<'_>,
+    ) -> VerifyError {
         use webpki::Error as E;
         let trust_domain = || self.trust_domain.as_str().into();
         let roots = || self.domain.roots.clone();
         match error {
-            E::UnknownIssuer if is_self_signed(top) => VerifyError::SelfSigned,
+            E::UnknownIssuer if is_self_signed(leaf) => VerifyError::SelfSigned,
             E::UnknownIssuer => VerifyError::UnknownIssuer {
                 trust_domain: trust_domain(),
                 top: described_issuer(top),
