@@ -6,14 +6,17 @@
 //! | `mesh`    | foreign mesh members: istiod, Envoy, SPIRE, workloads |
 //! | `peer`    | nginx, HAProxy and other programs, started and stopped with the test |
 //! | `place`   | loopback addresses and folders that no other test has |
+//! | `wait`    | until another process has done something |
 //! | `wire`    | raw bytes to a port and what comes back |
 
 pub mod gateway;
 pub mod mesh;
 pub mod peer;
 pub mod place;
+pub mod wait;
 pub mod wire;
 
 pub use gateway::Gateway;
 pub use peer::{Peer, run};
 pub use place::Place;
+pub use wait::{retry, until};

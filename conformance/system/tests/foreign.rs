@@ -3,11 +3,14 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use system::mesh::tokens::Claims;
 use system::mesh::{Authority, Istiod, Spire, workload};
+use system::retry;
 
 const HOUR: Duration = Duration::from_secs(3600);
+/// An agent learns of a registration some time later.
+const HALF_A_MINUTE: Duration = Duration::from_secs(30);
 
 #[tokio::test]
 async fn istiod_certifies_who_has_a_good_token() -> Result<()> {
@@ -49,7 +52,9 @@ async fn spire_serves_go_and_python() -> Result<()> {
     let mut spire = Spire::start("one.test").await?;
     spire.start_agent().await?;
     spire.register("/ns/shop/sa/cart", 60, &[]).await?;
-    let seen = retry(async || workload::go_spiffe(&["x509", "-socket", &spire.socket()]).await).await?;
+    let seen =
+        retry(HALF_A_MINUTE, async || workload::go_spiffe(&["x509", "-socket", &spire.socket()]).await)
+            .await?;
     let id = seen.first().and_then(|line| line.pointer("/svids/0/id")).and_then(|id| id.as_str());
     assert_eq!(id, Some("spiffe://one.test/ns/shop/sa/cart"), "{seen:?}");
     let jwt = workload::go_spiffe(&["jwt", "-socket", &spire.socket(), "-audience", "shop"]).await?;
@@ -58,18 +63,4 @@ async fn spire_serves_go_and_python() -> Result<()> {
     let id = python.first().and_then(|line| line.pointer("/svids/0/id")).and_then(|id| id.as_str());
     assert_eq!(id, Some("spiffe://one.test/ns/shop/sa/cart"), "{python:?}");
     workload::py_spiffe(&spire.socket(), &["jwt", "shop"]).await.map(drop)
-}
-
-/// Tries until it succeeds, for at most half a minute: an agent learns of a registration some time later.
-async fn retry<T>(work: impl AsyncFn() -> Result<T>) -> Result<T> {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
-    loop {
-        match work().await {
-            Ok(done) => return Ok(done),
-            Err(error) if tokio::time::Instant::now() > deadline => {
-                return Err(error).context("half a minute");
-            }
-            Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
-        }
-    }
 }
