@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::Path;
 
 use controller::{Folder, Rebuild, RebuildSettings, World};
-use translate::Addressing;
+use translate::{Addressing, MeshFacts};
 
 use crate::exit::Failure;
 
@@ -29,5 +29,9 @@ pub(crate) fn world(path: &Path) -> Result<World, Failure> {
 
 /// Settings of the rebuild loop for a process of its own.
 pub(crate) fn settings(addressing: Addressing) -> RebuildSettings {
-    RebuildSettings { controller_name: translate::inputs::CONTROLLER_NAME.to_owned(), addressing }
+    RebuildSettings {
+        controller_name: translate::inputs::CONTROLLER_NAME.to_owned(),
+        addressing,
+        mesh: MeshFacts::default(),
+    }
 }

@@ -8,7 +8,7 @@ use api::{AnyObject, ObjectKey};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
-use translate::{Addressing, Inputs, Output};
+use translate::{Addressing, Inputs, MeshFacts, Output};
 
 use crate::folder::{Contents, Folder};
 use crate::gather::Gather;
@@ -30,6 +30,8 @@ pub struct RebuildSettings {
     pub controller_name: String,
     /// How Gateways get their addresses.
     pub addressing: Addressing,
+    /// What is known of the mesh around.
+    pub mesh: MeshFacts,
 }
 
 /// Makes the loop read everything again (SIGHUP).
@@ -120,6 +122,7 @@ fn build(folder: &Folder, settings: &RebuildSettings, previous: &World) -> World
         objects,
         controller_name: settings.controller_name.clone(),
         addressing: settings.addressing.clone(),
+        mesh: settings.mesh.clone(),
     };
     let output = match catch_unwind(AssertUnwindSafe(|| translate::translate(&inputs))) {
         Ok(output) => Arc::new(output),

@@ -16,7 +16,11 @@ use crate::gateway_api::{
     BackendTlsPolicy, Gateway, GatewayClass, GrpcRoute, HttpRoute, ListenerSet, ReferenceGrant, TcpRoute,
     TlsRoute, UdpRoute, XBackend, XBackendTrafficPolicy,
 };
-use crate::own::{self, BackendPolicy, GatewayParameters, ListenerPolicy, TrafficPolicy};
+use crate::istio::PeerAuthentication;
+use crate::own::{
+    self, BackendPolicy, FederatedTrustDomain, GatewayParameters, ListenerPolicy, TrafficPolicy,
+    WorkloadRegistration,
+};
 
 /// A kind of object that Diolkos reads.
 pub trait Object: Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static {
@@ -284,6 +288,9 @@ any_object!(
     TrafficPolicy,
     BackendPolicy,
     GatewayParameters,
+    WorkloadRegistration,
+    FederatedTrustDomain,
+    PeerAuthentication,
 );
 
 impl AnyObject {

@@ -29,7 +29,7 @@ struct SchemaFile {
 fn schemas_are_those_of_the_crds() {
     let crate_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
-    for folder in ["crds/gateway-api", "../../charts/diolkos-crds/crds"] {
+    for folder in ["crds/gateway-api", "crds/istio", "../../charts/diolkos-crds/crds"] {
         for path in yaml_files(&crate_dir.join(folder)) {
             let text = std::fs::read_to_string(&path).expect("a CRD file is readable");
             for crd in serde_saphyr::from_multiple::<Value>(&text).expect("a CRD file is YAML") {

@@ -1,5 +1,6 @@
 //! What a backend reference becomes: Service, XBackend → backend and endpoints, each resolved once.
 
+mod mesh;
 mod own_policy;
 mod service;
 mod slices;
@@ -15,7 +16,7 @@ use api::core::Service;
 use api::gateway_api::{self, BackendObjectReference, Gateway, ObjectMeta, XBackend};
 use api::own::BackendPolicy;
 use api::{Object, ObjectKey};
-use model::{Backend, BackendName, BackendProtocol, EndpointSet, UpstreamTls};
+use model::{Backend, BackendName, BackendProtocol, EndpointSet, IdentityName, UpstreamTls};
 
 use crate::context::Context;
 use crate::grants::Referrer;
@@ -27,9 +28,13 @@ use crate::routes::{Fault, Reason, Scope, origin};
 pub struct Backends {
     backends: BTreeMap<BackendName, Arc<Backend>>,
     endpoints: BTreeMap<BackendName, Arc<EndpointSet>>,
-    sets: BTreeMap<(ObjectKey, u16), Arc<EndpointSet>>,
+    sets: BTreeMap<Place, Arc<EndpointSet>>,
+    meshed: BTreeMap<(Place, IdentityName, Wire), Arc<mesh::Meshed>>,
     tls_policies: BTreeMap<ObjectKey, Arc<tls_policy::Checked>>,
 }
+
+/// An object, its port, and whether datagrams are sent there.
+type Place = (ObjectKey, u16, bool);
 
 impl Backends {
     /// A resolved backend and its endpoints, by the name that a reference resolved to.
@@ -50,7 +55,7 @@ pub struct User<'u> {
 }
 
 /// What is sent to a backend.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd)]
 pub enum Wire {
     /// HTTP requests.
     Http,
@@ -118,6 +123,7 @@ fn unknown_kind(reference: &BackendObjectReference, field: &str) -> Fault {
 /// A backend that is found and may be used; what is still to say is how it is spoken to.
 struct Found<'f, 'a> {
     key: &'f ObjectKey,
+    about: About<'f>,
     port: u16,
     protocol: BackendProtocol,
     /// What an HTTPRoute would speak to it; the plain name belongs to that.
@@ -127,6 +133,19 @@ struct Found<'f, 'a> {
     per_gateway: bool,
     session: Option<model::SessionPersistence>,
     policies: Levels<'a, BackendPolicy>,
+}
+
+/// What a backend says about itself that matters for a mesh.
+struct About<'f> {
+    metadata: &'f ObjectMeta,
+    /// It is outside the cluster.
+    is_external: bool,
+    /// The labels by which it finds pods.
+    selector: Option<&'f BTreeMap<String, String>>,
+    /// The name that it is called by.
+    host: Option<String>,
+    /// TLS that is asked for, even where what is sent is TLS already.
+    asked_tls: UpstreamTls,
 }
 
 impl Found<'_, '_> {
@@ -150,22 +169,18 @@ impl Found<'_, '_> {
 
     /// Adds the backend to those that are known.
     fn enter(
-        self,
+        mut self,
         context: &mut Context<'_>,
         user: &User<'_>,
         endpoints: impl FnOnce(&Context<'_>) -> EndpointSet,
     ) -> BackendName {
+        let meshed = self.meshed(context, user, endpoints);
+        self.per_gateway |= meshed.is_meshed && context.mesh.has_several_identities();
         let name = self.name(user.scope.gateway);
         let traffic = traffic_policy::of(context, user.scope.gateway, self.key);
         if context.backends.backends.contains_key(&name) {
             return name;
         }
-        let place = (self.key.clone(), self.port);
-        let set = match context.backends.sets.get(&place) {
-            Some(set) => set.clone(),
-            None => Arc::new(endpoints(context)),
-        };
-        context.backends.sets.insert(place, set.clone());
         let mut backend = Backend {
             origin: origin(self.key),
             port: self.port,
@@ -177,15 +192,50 @@ impl Found<'_, '_> {
             connection: model::UpstreamConnection::default(),
             retry_budget: None,
             session: self.session,
-            set_by: BTreeMap::new(),
+            set_by: meshed.set_by.clone(),
         };
         if let Some(traffic) = traffic {
             traffic.apply(&mut backend);
         }
         own_policy::apply(&self.policies, &mut backend);
         context.backends.backends.insert(name.clone(), Arc::new(backend));
-        context.backends.endpoints.insert(name.clone(), set);
+        context.backends.endpoints.insert(name.clone(), meshed.endpoints.clone());
         name
+    }
+
+    /// The endpoints, and how each is reached from the Gateway; resolved once for each identity.
+    fn meshed(
+        &self,
+        context: &mut Context<'_>,
+        user: &User<'_>,
+        endpoints: impl FnOnce(&Context<'_>) -> EndpointSet,
+    ) -> Arc<mesh::Meshed> {
+        let gateway = user.scope.mesh;
+        let datagrams = user.wire == Wire::Udp;
+        let place = (self.key.clone(), self.port, datagrams);
+        let way = (place.clone(), gateway.identity.clone(), user.wire);
+        if let Some(known) = context.backends.meshed.get(&way) {
+            return known.clone();
+        }
+        let set = match context.backends.sets.get(&place) {
+            Some(set) => set.clone(),
+            None => Arc::new(endpoints(context)),
+        };
+        context.backends.sets.insert(place, set.clone());
+        let asked = mesh::Asked {
+            key: self.key,
+            metadata: self.about.metadata,
+            port: self.port,
+            is_external: self.about.is_external,
+            selector: self.about.selector,
+            host: self.about.host.clone(),
+            datagrams,
+            tls: &self.about.asked_tls,
+            policies: &self.policies,
+        };
+        let meshed = Arc::new(mesh::reach(&asked, gateway, &set, context));
+        context.backends.meshed.insert(way, meshed.clone());
+        meshed
     }
 }
 

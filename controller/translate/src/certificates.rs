@@ -89,6 +89,12 @@ impl<'a> Certificates<'a> {
         result
     }
 
+    /// Revocation lists beside a key pair (`ca-crl.pem`), if the Secret has any.
+    pub(crate) fn revocation_lists(&self, reference: &Granted<ObjectKey>) -> Option<Arc<str>> {
+        let secret = self.index.follow::<Secret>(reference)?;
+        secret_text(secret, reference.get(), CRL).ok().map(Into::into)
+    }
+
     /// A key pair by the name that [`Certificates::key_pair`] gave.
     pub fn secret(&self, name: &SecretName) -> Option<&Arc<KeyPair>> {
         self.secrets.get(name)
@@ -153,3 +159,4 @@ fn config_map_text(map: &ConfigMap, object: &ObjectKey) -> Result<String, Certif
 }
 
 const CA: &str = "ca.crt";
+const CRL: &str = "ca-crl.pem";

@@ -8,6 +8,7 @@ use api::gateway_api::{Condition, ParentReference};
 use crate::backends::Backends;
 use crate::certificates::Certificates;
 use crate::index::Index;
+use crate::mesh::{Mesh, PeerAuthentications};
 use crate::output::Status;
 use crate::policy::Policies;
 use crate::problem::{Problem, Severity};
@@ -24,6 +25,10 @@ pub struct Context<'a> {
     pub certificates: Certificates<'a>,
     /// Our own policies, by what they act on.
     pub policies: Policies<'a>,
+    /// What is known of the mesh as a whole.
+    pub(crate) mesh: Mesh,
+    /// Which pods take no mTLS, as Istio's own policies say.
+    pub(crate) peer_authentications: PeerAuthentications<'a>,
     /// What is wrong.
     pub problems: Vec<Problem>,
     /// What objects are to say.
@@ -40,6 +45,8 @@ impl<'a> Context<'a> {
             backends: Backends::default(),
             certificates: Certificates::new(index),
             policies: Policies::new(index),
+            mesh: Mesh::default(),
+            peer_authentications: PeerAuthentications::new(index),
             problems: Vec::new(),
             statuses: BTreeMap::new(),
             ancestors: Ancestors::default(),

@@ -10,6 +10,7 @@ mod frontend_tls;
 mod gateway;
 mod listener;
 mod listener_set;
+mod mesh;
 mod report;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,6 +33,7 @@ pub(crate) fn translate(inputs: &Inputs) -> Output {
     let mut context = Context::new(&index);
     let classes = class::classes(&mut context);
     let mut gateways = gateway::gateways(&classes, &mut context);
+    let issuer = crate::mesh::gather(&mut context);
     let shared = matches!(inputs.addressing, Addressing::Bind { .. });
     if shared {
         conflict::share_sockets(&mut gateways, &mut context);
@@ -51,6 +53,9 @@ pub(crate) fn translate(inputs: &Inputs) -> Output {
             settle(state, snapshot, settled.insert(shard.clone()), &mut context);
         }
         assemble::add(state, snapshot, &mut context);
+        if state.serves() && state.mesh.is_stated {
+            assemble::add_identity(&state.mesh.identity, snapshot, &context);
+        }
         for key in state.sets.iter().map(|set| &set.key).chain([&state.key]) {
             served_by.entry(key.clone()).or_default().insert(shard.clone());
         }
@@ -63,7 +68,8 @@ pub(crate) fn translate(inputs: &Inputs) -> Output {
     report::policies(&mut context);
     // Several listeners may have said the same of one route.
     let problems: BTreeSet<_> = context.problems.into_iter().collect();
-    Output { snapshots, statuses: context.statuses, served_by, problems: problems.into_iter().collect() }
+    let problems = problems.into_iter().collect();
+    Output { snapshots, statuses: context.statuses, served_by, issuer, problems }
 }
 
 /// Settings of a proxy: where one process serves several Gateways, the word of the oldest.

@@ -1,8 +1,9 @@
 //! Typed look-ups over the inputs, built once.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
-use api::core::{EndpointSlice, Namespace};
+use api::core::{EndpointSlice, Namespace, Pod};
 use api::gateway_api::{BackendTlsPolicy, LabelSelector, ReferenceGrant, XBackendTrafficPolicy};
 use api::{Object, ObjectKey};
 
@@ -15,6 +16,7 @@ pub struct Index<'a> {
     /// Who may refer across namespaces.
     pub grants: Grants<'a>,
     slices: BTreeMap<&'a str, BTreeMap<&'a str, Vec<&'a EndpointSlice>>>,
+    pods: BTreeMap<&'a str, BTreeMap<IpAddr, Vec<&'a Pod>>>,
     backend_tls: BTreeMap<ObjectKey, Vec<&'a BackendTlsPolicy>>,
     backend_traffic: BTreeMap<ObjectKey, Vec<&'a XBackendTrafficPolicy>>,
 }
@@ -26,6 +28,7 @@ impl<'a> Index<'a> {
             inputs,
             grants: Grants::default(),
             slices: BTreeMap::new(),
+            pods: BTreeMap::new(),
             backend_tls: BTreeMap::new(),
             backend_traffic: BTreeMap::new(),
         };
@@ -35,6 +38,19 @@ impl<'a> Index<'a> {
             if let Some(service) = labels.and_then(|labels| labels.get(SERVICE_NAME_LABEL)) {
                 let by_service = index.slices.entry(slice.namespace()).or_default();
                 by_service.entry(service).or_default().push(slice);
+            }
+        }
+        for pod in index.all::<Pod>() {
+            let status = pod.status.iter();
+            let ips = status.flat_map(|status| {
+                let all = status.pod_ips.iter().flatten().map(|known| known.ip.as_str());
+                status.pod_ip.as_deref().into_iter().chain(all)
+            });
+            for ip in ips.filter_map(|ip| ip.parse().ok()) {
+                let here = index.pods.entry(pod.namespace()).or_default().entry(ip).or_default();
+                if !here.iter().any(|known: &&Pod| known.name() == pod.name()) {
+                    here.push(pod);
+                }
             }
         }
         for policy in index.all::<BackendTlsPolicy>() {
@@ -85,6 +101,12 @@ impl<'a> Index<'a> {
             .and_then(|slices| slices.get(service))
             .map(Vec::as_slice)
             .unwrap_or_default()
+    }
+
+    /// The pods of a namespace that have an address.
+    pub(crate) fn pods_at(&self, namespace: &str, address: IpAddr) -> &[&'a Pod] {
+        let pods = self.pods.get(namespace).and_then(|pods| pods.get(&address));
+        pods.map(Vec::as_slice).unwrap_or_default()
     }
 
     /// BackendTLSPolicies that target an object, by namespace and name.

@@ -15,6 +15,29 @@ pub struct Inputs {
     pub controller_name: String,
     /// How Gateways get their addresses.
     pub addressing: Addressing,
+    /// What is known of the mesh around.
+    pub mesh: MeshFacts,
+}
+
+/// What is known of the mesh around, and no object says.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct MeshFacts {
+    /// Istio's CA can be asked: its token and its root are projected where Istio puts them. Decides for kind `Auto`.
+    pub istio_ca: bool,
+    /// There is a built-in issuer in this process, or the controller's.
+    pub built_in: bool,
+    /// The trust domain that the built-in issuer was started with; none: the one that GatewayParameters say.
+    pub trust_domain: Option<String>,
+    /// Every pod that an EndpointSlice may name is among the objects, as where a cluster is watched. A pod that is not
+    /// there is then one that is not known yet, and may be meshed. In a folder it is just not written down.
+    pub pods: bool,
+}
+
+impl Default for MeshFacts {
+    /// Those of a process that has a built-in issuer and reads a folder.
+    fn default() -> Self {
+        Self { istio_ca: false, built_in: true, trust_domain: None, pods: false }
+    }
 }
 
 /// How Gateways get their addresses.
@@ -46,6 +69,7 @@ impl Inputs {
             objects: objects.into_iter().map(|object| (object.key(), object)).collect(),
             controller_name: CONTROLLER_NAME.to_owned(),
             addressing: Addressing::default(),
+            mesh: MeshFacts::default(),
         }
     }
 }

@@ -14,6 +14,7 @@
 //! | `gateway_api`  | classes, Gateways, ListenerSets, attachment of routes, assembly of the snapshot |
 //! | `routes`, `backends` | what a route and what a backend reference become |
 //! | `policy`, `parameters` | our own kinds |
+//! | `mesh`         | who Gateways are, whom they believe, what the built-in issuer is told |
 
 pub mod backends;
 pub mod certificates;
@@ -22,6 +23,7 @@ pub mod gateway_api;
 pub mod grants;
 pub mod index;
 pub mod inputs;
+mod mesh;
 pub mod output;
 mod parameters;
 pub mod policy;
@@ -29,8 +31,8 @@ pub mod problem;
 pub mod routes;
 pub mod status;
 
-pub use inputs::{Addressing, Inputs};
-pub use output::{Output, ShardName, Status};
+pub use inputs::{Addressing, Inputs, MeshFacts};
+pub use output::{IssuerConfig, Output, ShardName, Status};
 pub use problem::{Problem, Severity};
 
 /// Everything that the objects ask for, and everything that is wrong with them.

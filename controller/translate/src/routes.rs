@@ -23,6 +23,7 @@ use model::{HostPattern, L4Rule, Match, Origin, Rule, SecretName};
 
 use crate::backends::Wire;
 use crate::context::Context;
+use crate::mesh::GatewayMesh;
 use crate::status::Verdict;
 
 pub use fault::{Fault, Reason};
@@ -137,6 +138,8 @@ pub struct Scope<'a> {
     pub passthrough: bool,
     /// Whom the Gateway is to backends that ask (`spec.tls.backend.clientCertificateRef`).
     pub client_certificate: &'a ClientCertificate,
+    /// Who it is in its mesh.
+    pub(crate) mesh: &'a GatewayMesh,
 }
 
 /// Whom the Gateway is to backends that ask for a certificate (GEP-3155).

@@ -4,6 +4,7 @@
 //! `UPDATE_GOLDEN=1 cargo test -p translate --test golden` writes what is given; read it before committing it.
 //! A line `# not admitted` says that an API server would refuse the objects.
 //! A line `# addressing: {…}` says how Gateways get addresses; without it one process binds the sockets.
+//! A line `# mesh: {…}` says what is known of the mesh around; without it there is a built-in issuer and nothing else.
 //!
 //! Every case also proves what holds for all inputs: the order of objects does not matter, twice the same input
 //! gives the same output, a missing object breaks nothing else, no snapshot has a dangling name, and each one
@@ -20,7 +21,7 @@ use api::AnyObject;
 use api::decode::Reason;
 use model::proto::{decode_snapshot, encode_snapshot};
 use serde_json::{Map, Value, json};
-use translate::{Addressing, Inputs, Output, translate};
+use translate::{Addressing, Inputs, MeshFacts, Output, translate};
 
 const SEPARATOR: &str = "# --- expect ---\n";
 
@@ -89,6 +90,7 @@ fn admitted(input: &str) -> Result<(), String> {
 struct Case {
     objects: Vec<AnyObject>,
     addressing: Addressing,
+    mesh: MeshFacts,
 }
 
 impl Case {
@@ -101,7 +103,8 @@ impl Case {
                 None => error.to_string(),
             })
         });
-        Ok(Self { objects: objects.collect::<Result<_, _>>()?, addressing: addressing(text) })
+        let objects = objects.collect::<Result<_, _>>()?;
+        Ok(Self { objects, addressing: addressing(text), mesh: mesh_facts(text) })
     }
 
     fn inputs(&self) -> Inputs {
@@ -109,7 +112,8 @@ impl Case {
     }
 
     fn inputs_of(&self, objects: impl Iterator<Item = AnyObject>) -> Inputs {
-        Inputs { addressing: self.addressing.clone(), ..Inputs::new(objects) }
+        let (addressing, mesh) = (self.addressing.clone(), self.mesh.clone());
+        Inputs { addressing, mesh, ..Inputs::new(objects) }
     }
 }
 
@@ -129,6 +133,20 @@ fn addressing(text: &str) -> Addressing {
     Addressing::Bind {
         default: list("default").unwrap_or_default(),
         local: list("local").map(|local| local.into_iter().collect::<BTreeSet<_>>()),
+    }
+}
+
+/// Reads `# mesh: {istio_ca: true, built_in: false, trust_domain: example.org, pods: true}`.
+fn mesh_facts(text: &str) -> MeshFacts {
+    let default = MeshFacts::default();
+    let Some(line) = text.lines().find_map(|line| line.strip_prefix("# mesh: ")) else { return default };
+    let value: Value = serde_saphyr::from_str(line).unwrap();
+    let flag = |name: &str, default: bool| value.get(name).and_then(Value::as_bool).unwrap_or(default);
+    MeshFacts {
+        istio_ca: flag("istio_ca", default.istio_ca),
+        built_in: flag("built_in", default.built_in),
+        trust_domain: value.get("trust_domain").and_then(Value::as_str).map(str::to_owned),
+        pods: flag("pods", default.pods),
     }
 }
 
@@ -188,10 +206,14 @@ fn render(output: &Output) -> String {
         }
         (_, None) => Value::Object(snapshots),
     };
+    let mut parts = vec![("snapshot", snapshot), ("status", Value::Object(statuses))];
+    // Left out where it says nothing but whose trust domain the issuer is of.
+    if !output.issuer.registrations.is_empty() || !output.issuer.federated.is_empty() {
+        parts.push(("issuer", serde_json::to_value(&output.issuer).unwrap()));
+    }
+    parts.push(("problems", problems.into()));
     let mut text = String::new();
-    for (name, value) in
-        [("snapshot", snapshot), ("status", Value::Object(statuses)), ("problems", problems.into())]
-    {
+    for (name, value) in parts {
         let _ = write!(text, "{name}:");
         write_value(&shorten(value), 1, &mut text);
     }

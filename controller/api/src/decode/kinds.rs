@@ -161,14 +161,16 @@ macro_rules! kinds {
     };
 }
 
-static KINDS: [Kind; 24] = kinds! {
+static KINDS: [Kind; 27] = kinds! {
     "gateway.networking.k8s.io" in "gateway.networking.k8s.io":
         "BackendTLSPolicy" "GRPCRoute" "Gateway" "GatewayClass" "HTTPRoute" "ListenerSet" "ReferenceGrant" "TCPRoute" "TLSRoute" "UDPRoute";
     "gateway.networking.x-k8s.io" in "gateway.networking.x-k8s.io": "XBackend" "XBackendTrafficPolicy";
     "" in "core": "ConfigMap" "Namespace" "Pod" "Secret" "Service" "ServiceAccount";
     "discovery.k8s.io" in "discovery.k8s.io": "EndpointSlice";
     "certificates.k8s.io" in "certificates.k8s.io": "ClusterTrustBundle";
-    "diolkos.io" in "diolkos.io": "BackendPolicy" "GatewayParameters" "ListenerPolicy" "TrafficPolicy";
+    "diolkos.io" in "diolkos.io":
+        "BackendPolicy" "FederatedTrustDomain" "GatewayParameters" "ListenerPolicy" "TrafficPolicy" "WorkloadRegistration";
+    "security.istio.io" in "security.istio.io": "PeerAuthentication";
 };
 
 #[cfg(test)]

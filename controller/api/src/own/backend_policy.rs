@@ -12,7 +12,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::TargetRef;
+use super::{BackendMesh, TargetRef};
 use crate::duration::Duration;
 use crate::gateway_api::PolicyStatus;
 
@@ -57,6 +57,9 @@ pub struct BackendPolicySpec {
     /// How endpoints are connected to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connection: Option<BackendConnection>,
+    /// What is spoken to endpoints for the mesh's sake. Default: what each endpoint is marked with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mesh: Option<BackendMesh>,
 }
 
 /// Bounds per proxy and backend; 0 is no limit. What is beyond them is answered 503 at once.

@@ -3,27 +3,37 @@
 use kube::CustomResourceExt;
 use serde_json::{Value, json};
 
-use super::{BackendPolicy, GatewayParameters, ListenerPolicy, TrafficPolicy};
+use super::{
+    BackendPolicy, FederatedTrustDomain, GatewayParameters, ListenerPolicy, TrafficPolicy,
+    WorkloadRegistration,
+};
 
 /// The CRD of each of our own kinds.
 pub fn crds() -> Vec<Value> {
-    [ListenerPolicy::crd(), TrafficPolicy::crd(), BackendPolicy::crd(), GatewayParameters::crd()]
-        .into_iter()
-        .map(|crd| {
-            let mut value = serde_json::to_value(crd).expect("a CRD is plain data");
-            // An object without a spec is as valid as one with an empty spec.
-            if let Some(schema) = value.pointer_mut("/spec/versions/0/schema/openAPIV3Schema") {
-                if let Some(fields) = schema.as_object_mut() {
-                    fields.remove("required");
-                }
-                if let Some(spec) = schema.pointer_mut("/properties/spec").and_then(Value::as_object_mut) {
-                    spec.insert("default".to_owned(), json!({}));
-                }
-                conform(schema);
+    [
+        ListenerPolicy::crd(),
+        TrafficPolicy::crd(),
+        BackendPolicy::crd(),
+        GatewayParameters::crd(),
+        WorkloadRegistration::crd(),
+        FederatedTrustDomain::crd(),
+    ]
+    .into_iter()
+    .map(|crd| {
+        let mut value = serde_json::to_value(crd).expect("a CRD is plain data");
+        // An object without a spec is as valid as one with an empty spec.
+        if let Some(schema) = value.pointer_mut("/spec/versions/0/schema/openAPIV3Schema") {
+            if let Some(fields) = schema.as_object_mut() {
+                fields.remove("required");
             }
-            value
-        })
-        .collect()
+            if let Some(spec) = schema.pointer_mut("/properties/spec").and_then(Value::as_object_mut) {
+                spec.insert("default".to_owned(), json!({}));
+            }
+            conform(schema);
+        }
+        value
+    })
+    .collect()
 }
 
 /// Makes a schema say what Kubernetes knows: no formats but its own, whole numbers for bounds, no

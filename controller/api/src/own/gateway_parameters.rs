@@ -1,5 +1,13 @@
 //! GatewayParameters: how the gateway itself is run.
 
+#[expect(unreachable_pub, reason = "KubeSchema copies each struct into a private block")]
+mod mesh;
+
+pub use self::mesh::{
+    BuiltInIdentity, GatewayMesh, IdentityFiles, IstioCa, IstioRoot, LinkerdIdentity, MeshIdentity, MeshKind,
+    WellKnownRoots, WorkloadApi,
+};
+
 use kube::CustomResource;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
@@ -26,6 +34,9 @@ pub struct GatewayParametersSpec {
     /// How the gateway stops.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drain: Option<Drain>,
+    /// Which mesh the gateway belongs to, and who it is there. Default: kind `Auto`, used once something needs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mesh: Option<GatewayMesh>,
     /// What the gateway tells about itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub telemetry: Option<Telemetry>,

@@ -4,7 +4,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Cidr, Quantity, TargetRef};
+use super::{Cidr, ListenerMesh, MeshPeerMatch, Quantity, TargetRef};
 use crate::duration::Duration;
 use crate::gateway_api::PolicyStatus;
 
@@ -47,6 +47,9 @@ pub struct ListenerPolicySpec {
     /// Whose forwarding headers are believed. Default: nobody's; they are removed and written anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forwarded: Option<Forwarded>,
+    /// Mesh peers as clients. Default: no SVID is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mesh: Option<ListenerMesh>,
     /// TLS parameters of the listener.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<ListenerPolicyTls>,
@@ -96,7 +99,13 @@ pub struct Forwarded {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub trusted: Option<Vec<Cidr>>,
-    /// What becomes of `X-Forwarded-Client-Cert`. Default: `Sanitize`.
+    /// Mesh peers whose headers are believed, wherever they connect from; they must have shown their SVID, so `mesh`
+    /// must ask for it. Default: nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub trusted_peers: Option<Vec<MeshPeerMatch>>,
+    /// What becomes of `X-Forwarded-Client-Cert`. Default: `SanitizeSet` where mesh peers are asked for their SVID, else
+    /// `Sanitize`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "ClientCertHeader")]
     pub client_cert: Option<ClientCertHeader>,

@@ -1,10 +1,33 @@
-//! The schema of a policy's status, for our CRDs.
+//! The status of our own kinds, and its schema for their CRDs.
 
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
 
-use crate::gateway_api::PolicyStatus;
+use crate::gateway_api::{Condition, PolicyStatus};
+
+/// The status of a kind that says something of itself only.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ConditionsStatus {
+    /// What became of the object.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+}
+
+impl JsonSchema for ConditionsStatus {
+    fn schema_name() -> Cow<'static, str> {
+        "ConditionsStatus".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "What became of the object.",
+            "type": "object",
+            "properties": {"conditions": conditions()},
+        })
+    }
+}
 
 impl JsonSchema for PolicyStatus {
     fn schema_name() -> Cow<'static, str> {

@@ -79,7 +79,14 @@ fn the_examples_of_the_api_are_read() {
 
 #[test]
 fn an_empty_object_of_each_kind_is_valid_and_says_nothing() {
-    for kind in ["ListenerPolicy", "TrafficPolicy", "BackendPolicy", "GatewayParameters"] {
+    for kind in [
+        "ListenerPolicy",
+        "TrafficPolicy",
+        "BackendPolicy",
+        "GatewayParameters",
+        "WorkloadRegistration",
+        "FederatedTrustDomain",
+    ] {
         for spec in [json!({}), Value::Null] {
             let mut value =
                 json!({"apiVersion": "diolkos.io/v1alpha1", "kind": kind, "metadata": {"name": "a"}});
@@ -195,7 +202,11 @@ fn later_fields_are_found_however_deep() {
 
 /// The problems of an own object with this spec, as shown, without line and column.
 fn refused(kind: &str, spec: Value) -> Vec<String> {
-    let value = json!({"apiVersion": "diolkos.io/v1alpha1", "kind": kind, "metadata": {"name": "a", "namespace": "b"}, "spec": spec});
+    let mut value =
+        json!({"apiVersion": "diolkos.io/v1alpha1", "kind": kind, "metadata": {"name": "a"}, "spec": spec});
+    if KindInfo::find("diolkos.io", kind).is_none_or(|info| info.namespaced) {
+        value["metadata"]["namespace"] = json!("b");
+    }
     let documents = decode("a.json", &value.to_string());
     let problems = documents.into_iter().flat_map(|document| document.result.err().unwrap_or_default());
     problems.map(|problem| format!("{}: {} ({})", problem.path, problem.message, problem.mend)).collect()
@@ -298,3 +309,5 @@ fn values_out_of_bounds_are_refused() {
         assert_eq!(refused("GatewayParameters", spec), [""; 0]);
     }
 }
+
+mod mesh;

@@ -4,7 +4,7 @@ use api::ObjectKey;
 use api::core::{Service, ServicePort};
 use model::{BackendName, BackendProtocol, EndpointSet, UpstreamTls};
 
-use super::{Found, Spoken, User, Wire, own_policy, protocol, slices, tls_policy};
+use super::{About, Found, Spoken, User, Wire, own_policy, protocol, slices, tls_policy};
 use crate::context::Context;
 use crate::grants::Granted;
 use crate::routes::{ClientCertificate, Fault, Reason};
@@ -44,16 +44,27 @@ pub(super) fn resolve(
     let policies = own_policy::of(context, key, port_name);
     let said = own_policy::spoken(&policies).unwrap_or(app.spoken);
     let spoken = protocol(user.wire, said).map_err(unsupported)?;
-    let tls = match user.wire {
+    let asked_tls = match user.wire {
         Wire::Http | Wire::Grpc | Wire::Tcp => tls_policy::of(context, user.scope, key, port_name),
-        Wire::Passthrough | Wire::Udp => UpstreamTls::Plain,
+        // The traffic is TLS already; what a policy asks for tells only how a meshed endpoint is known.
+        Wire::Passthrough => tls_policy::asked_for(context, user.scope, key, port_name),
+        Wire::Udp => UpstreamTls::Plain,
     };
+    let tls = if user.wire == Wire::Passthrough { UpstreamTls::Plain } else { asked_tls.clone() };
     if matches!(user.wire, Wire::Http | Wire::Grpc) && app.tls && tls == UpstreamTls::Plain {
         let fault = unsupported("but nothing says whom to trust there");
         return Err(fault.mend("add a BackendTLSPolicy for the Service"));
     }
+    let about = About {
+        metadata: &service.metadata,
+        is_external: false,
+        selector: service.spec.as_ref().and_then(|spec| spec.selector.as_ref()),
+        host: Some(format!("{}.{}.svc.cluster.local", key.name, key.namespace)),
+        asked_tls,
+    };
     let found = Found {
         key,
+        about,
         port: number,
         protocol: spoken,
         usual: protocol(Wire::Http, said).unwrap_or(BackendProtocol::Auto),

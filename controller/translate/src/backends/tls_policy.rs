@@ -48,6 +48,17 @@ pub(super) fn of(
             ]
         });
     }
+    asked_for(context, scope, service, port)
+}
+
+/// The same without a say of the policies.
+pub(super) fn asked_for(
+    context: &mut Context<'_>,
+    scope: &Scope<'_>,
+    service: &ObjectKey,
+    port: &str,
+) -> UpstreamTls {
+    let policies = context.index.backend_tls_policies(service);
     let named = (!port.is_empty()).then(|| oldest(policies, service, Some(port))).flatten();
     let winner = named.or_else(|| oldest(policies, service, None));
     match winner {

@@ -7,7 +7,7 @@ use api::gateway_api::{SecretObjectReference, XBackend, XBackendProtocol, XBacke
 use api::{Object, ObjectKey};
 use model::{Address, BackendName, BackendProtocol, Endpoint, EndpointSet, UpstreamTls};
 
-use super::{Found, Spoken, User, Wire, condition, own_policy, protocol, slices, tls};
+use super::{About, Found, Spoken, User, Wire, condition, own_policy, protocol, slices, tls};
 use crate::context::Context;
 use crate::grants::{Granted, Referrer};
 use crate::routes::{ClientCertificate, Fault, Reason, origin, session};
@@ -54,8 +54,20 @@ pub(super) fn resolve(
     if user.wire == Wire::Passthrough && checked.tls != UpstreamTls::Plain {
         return Err(unsupported("but its tls.mode is not None, and the traffic is TLS already"));
     }
+    let host = match &place {
+        Place::Host(host) => Some(host.clone()),
+        Place::Pods => None,
+    };
+    let about = About {
+        metadata: &backend.metadata,
+        is_external: host.is_some(),
+        selector: None,
+        host,
+        asked_tls: checked.tls.clone(),
+    };
     let found = Found {
         key,
+        about,
         port,
         protocol: protocol(user.wire, spoken).map_err(unsupported)?,
         usual: protocol(Wire::Http, spoken).unwrap_or(BackendProtocol::Auto),

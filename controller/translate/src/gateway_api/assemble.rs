@@ -7,14 +7,15 @@ use api::Object;
 use api::ObjectKey;
 use api::gateway_api::ListenerSet;
 use model::{
-    HostPattern, HttpServer, L4Rule, Listener, ListenerName, Origin, Protocol, RouteMatch, RouteTable,
-    RouteTableName, ServerTls, Snapshot, TlsInner, TlsServer,
+    ClientAuth, HostPattern, HttpServer, IdentityName, L4Rule, Listener, ListenerName, Origin, Protocol,
+    RouteMatch, RouteTable, RouteTableName, ServerTls, Snapshot, TlsInner, TlsServer,
 };
 
 use super::gateway::GatewayState;
 use super::listener::{AttachedRoute, ListenerProtocol, ListenerState, ListenerTls};
+use super::mesh;
 use crate::context::Context;
-use crate::policy::listener::{self as policy, Socket};
+use crate::policy::listener::{self as policy, Carries, Socket};
 use crate::problem::Problem;
 use crate::routes::{Rank, origin};
 
@@ -33,16 +34,20 @@ pub(super) fn add(state: &mut GatewayState<'_>, snapshot: &mut Snapshot, context
     for ((port, udp), mut listeners) in sockets {
         let socket = Socket {
             gateway: &state.key,
+            mesh: &state.mesh,
             port,
+            carries: carries(&listeners),
             listeners: listeners.iter().map(|listener| (&listener.owner, &*listener.spec.name)).collect(),
         };
         let mut connection = policy::connection(&socket, &mut context.policies);
+        mesh::close_partial(&mut listeners, &state.key, connection.mesh.as_ref(), context);
         for listener in &mut listeners {
             let name = (&listener.owner, &*listener.spec.name);
             let (version, by) = policy::min_version(&state.key, name, &context.policies);
             listener.min_version = version;
             let field = format!("{}.tls.minVersion", listener.spec.name);
             connection.set_by.extend(by.map(|by| (field.into(), by)));
+            connection.set_by.extend(std::mem::take(&mut listener.set_by));
         }
         let Some(protocol) = protocol(listeners, snapshot, &mut context.problems) else { continue };
         let suffix = if udp { "/udp" } else { "" };
@@ -58,6 +63,19 @@ pub(super) fn add(state: &mut GatewayState<'_>, snapshot: &mut Snapshot, context
     }
 }
 
+/// What a socket carries: its listeners are compatible.
+fn carries(listeners: &[&mut ListenerState<'_>]) -> Carries {
+    let has = |wanted: ListenerProtocol| listeners.iter().any(|listener| listener.protocol == Some(wanted));
+    if has(ListenerProtocol::Udp) {
+        Carries::Datagrams
+    } else if has(ListenerProtocol::Http) || has(ListenerProtocol::Tcp) {
+        Carries::Plaintext
+    } else {
+        let asks = |listener: &&mut ListenerState<'_>| matches!(listener.client_auth, ClientAuth::Mesh(_));
+        Carries::Tls { mesh: listeners.iter().any(asks) }
+    }
+}
+
 /// A listener whose certificates or CA could not be resolved keeps its hostname and refuses handshakes: its
 /// clients must not end up at a listener with a wider hostname.
 fn is_served(listener: &ListenerState<'_>) -> bool {
@@ -65,10 +83,18 @@ fn is_served(listener: &ListenerState<'_>) -> bool {
     listener.conflict.is_none() && (listener.accepted.is_yes() || no_ca)
 }
 
-/// Adds the backends, endpoints and secrets that a snapshot's listeners and routes name: those and no others.
+/// Adds an identity to a snapshot.
+pub(super) fn add_identity(name: &IdentityName, snapshot: &mut Snapshot, context: &Context<'_>) {
+    if let Some(identity) = context.mesh.identities.get(name) {
+        snapshot.identities.insert(name.clone(), identity.clone());
+    }
+}
+
+/// Adds the backends, endpoints, identities and secrets that a snapshot's listeners and routes name: those and no
+/// others. Other trust domains are believed wherever there is an identity.
 pub(super) fn fill(snapshot: &mut Snapshot, context: &Context<'_>) {
-    // Backends name secrets in turn, so the second round is the last that finds any.
-    for _ in 0..2 {
+    // Endpoints name identities in turn, and those name secrets, so the third round is the last that finds any.
+    for _ in 0..3 {
         for dangling in snapshot.dangling() {
             let name = dangling.name.as_str();
             match dangling.kind {
@@ -83,9 +109,13 @@ pub(super) fn fill(snapshot: &mut Snapshot, context: &Context<'_>) {
                         snapshot.secrets.insert(name.into(), pair.clone());
                     }
                 }
+                "identity" => add_identity(&name.into(), snapshot, context),
                 _ => {}
             }
         }
+    }
+    if !snapshot.identities.is_empty() {
+        snapshot.trust_domains.clone_from(&context.mesh.federated);
     }
 }
 
@@ -100,6 +130,11 @@ fn protocol(
     let mut raw = None;
     for listener in listeners {
         let host = listener.host.clone();
+        if matches!(listener.tls, ListenerTls::Closed(_)) {
+            // Its host stays its own, but nothing is served there.
+            listener.routes.clear();
+            listener.filters.clear();
+        }
         match listener.protocol? {
             ListenerProtocol::Http => {
                 http.insert(host, http_server(listener, snapshot));
@@ -126,17 +161,23 @@ fn tls_server(
     problems: &mut Vec<Problem>,
 ) -> TlsServer {
     let protocol = listener.protocol;
+    if let ListenerTls::Closed(reason) = &listener.tls {
+        return TlsServer::Closed { reason: reason.clone() };
+    }
     if protocol == Some(ListenerProtocol::TlsPassthrough) {
         return TlsServer::Passthrough(by_sni(listener, problems));
     }
-    let certificates = match &listener.tls {
-        ListenerTls::Certificates(certificates) => certificates.clone(),
+    let (certificates, svid) = match &listener.tls {
+        ListenerTls::Certificates(certificates) => (certificates.clone(), None),
+        ListenerTls::Svid(identity) => (Vec::new(), Some(identity.clone())),
         ListenerTls::Closed(reason) => return TlsServer::Closed { reason: reason.clone() },
-        ListenerTls::None => return TlsServer::Closed { reason: "no certificate".into() },
+        ListenerTls::Mesh | ListenerTls::None => {
+            return TlsServer::Closed { reason: "no certificate".into() };
+        }
     };
     let tls = ServerTls {
         certificates,
-        svid: None,
+        svid,
         min_version: listener.min_version,
         client_auth: listener.client_auth.clone(),
     };

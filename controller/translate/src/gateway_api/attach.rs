@@ -183,6 +183,7 @@ impl<'a> Attachment<'a, '_> {
             host: &HostPattern::Any,
             passthrough: false,
             client_certificate: &state.client_certificate,
+            mesh: &state.mesh,
         };
         let ancestors = std::mem::take(&mut context.ancestors);
         let resolved = routes::compile(self.route, &scope, context).resolved_refs;
@@ -200,6 +201,7 @@ fn scope<'s>(state: &'s GatewayState<'_>, listener: &'s ListenerState<'_>) -> Sc
         host: &listener.host,
         passthrough: listener.protocol == Some(ListenerProtocol::TlsPassthrough),
         client_certificate: &state.client_certificate,
+        mesh: &state.mesh,
     }
 }
 

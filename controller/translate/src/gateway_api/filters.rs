@@ -6,6 +6,7 @@ use model::Filter;
 use super::gateway::GatewayState;
 use super::listener::{ListenerProtocol, ListenerState};
 use crate::context::Context;
+use crate::mesh::GatewayMesh;
 use crate::problem::Problem;
 use crate::routes::filters::external_auth;
 use crate::routes::{ClientCertificate, Scope, Site};
@@ -21,7 +22,8 @@ pub(super) fn apply(state: &mut GatewayState<'_>, context: &mut Context<'_>) {
                 refuse(listener, field, message, context);
                 continue;
             }
-            match compile(filter, &field, listener, state.gateway, &state.client_certificate, context) {
+            let whom = (&state.client_certificate, &state.mesh);
+            match compile(filter, &field, listener, state.gateway, whom, context) {
                 Ok(filter) => listener.filters.push(filter),
                 Err(message) => refuse(listener, field, message, context),
             }
@@ -36,7 +38,7 @@ fn compile(
     field: &str,
     listener: &mut ListenerState<'_>,
     gateway: &Gateway,
-    client_certificate: &ClientCertificate,
+    (client_certificate, mesh): (&ClientCertificate, &GatewayMesh),
     context: &mut Context<'_>,
 ) -> Result<Filter, String> {
     let auth = match (filter.type_, &filter.external_auth, &filter.extension_ref) {
@@ -54,6 +56,7 @@ fn compile(
         host: &listener.host,
         passthrough: false,
         client_certificate,
+        mesh,
     };
     let mut site = Site::new(&listener.owner, &scope, context);
     let compiled = external_auth(auth, &format!("{field}.externalAuth"), &mut site);

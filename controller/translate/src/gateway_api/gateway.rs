@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use api::gateway_api::{Gateway, GatewayDefaultScope, SecretObjectReference};
+use api::own::GatewayParameters;
 use api::{Object, ObjectKey};
 use model::GatewaySettings;
 
@@ -11,9 +12,11 @@ use super::class::Class;
 use super::frontend_tls;
 use super::listener::{self, ListenerState};
 use super::listener_set::{self, SetState};
-use super::{conflict, filters};
+use super::{conflict, filters, mesh};
 use crate::context::Context;
 use crate::grants::Referrer;
+use crate::index::Index;
+use crate::mesh::{Applicant, GatewayMesh, Wanted, identities};
 use crate::parameters;
 use crate::problem::Problem;
 use crate::routes::ClientCertificate;
@@ -33,6 +36,8 @@ pub(super) struct GatewayState<'a> {
     pub(super) addresses: Addresses,
     /// Whom it is to backends.
     pub(super) client_certificate: ClientCertificate,
+    /// Who it is in its mesh.
+    pub(super) mesh: GatewayMesh,
     /// Clients without a valid certificate are let in on some port that asks for one.
     pub(super) insecure: bool,
     /// What holds for its proxies as a whole.
@@ -63,17 +68,37 @@ pub(super) fn gateways<'a>(
     // `all` is in order of name, and the sort is stable.
     ours.sort_by_key(|(gateway, _)| gateway.metadata.creation_timestamp.clone());
     let mut sets = listener_set::by_gateway(context);
+    let applicants = ours.iter().map(|(gateway, class)| {
+        let own = own_parameters(gateway, context.index).unwrap_or_default();
+        Applicant { gateway, wanted: Wanted::of(class.parameters, own) }
+    });
+    let applicants: Vec<_> = applicants.collect();
+    let meshes = identities(&applicants, context);
     ours.into_iter()
-        .map(|(gateway, class)| {
+        .zip(meshes)
+        .map(|((gateway, class), mesh)| {
             let sets = sets.remove(&gateway.key()).unwrap_or_default();
-            evaluate(gateway, class, sets, context)
+            evaluate(gateway, class, mesh, sets, context)
         })
         .collect()
+}
+
+/// The parameters that a Gateway itself names.
+fn own_parameters<'a>(
+    gateway: &Gateway,
+    index: &Index<'a>,
+) -> Result<Option<&'a GatewayParameters>, (String, String)> {
+    let infrastructure = gateway.spec.infrastructure.as_ref();
+    let reference = infrastructure.and_then(|infrastructure| infrastructure.parameters_ref.as_ref());
+    let Some(reference) = reference else { return Ok(None) };
+    let kind = (reference.group.as_str(), reference.kind.as_str());
+    parameters::find(index, kind, Some(gateway.namespace()), &reference.name).map(Some)
 }
 
 fn evaluate<'a>(
     gateway: &'a Gateway,
     class: &Class<'a>,
+    (identity, resolved): (GatewayMesh, Verdict),
     sets: Vec<&'a api::gateway_api::ListenerSet>,
     context: &mut Context<'a>,
 ) -> GatewayState<'a> {
@@ -87,9 +112,10 @@ fn evaluate<'a>(
         gateway,
         key,
         accepted,
-        resolved: Verdict::Yes,
+        resolved,
         addresses,
         client_certificate: ClientCertificate::None,
+        mesh: identity,
         insecure: false,
         settings: GatewaySettings::default(),
         listeners: Vec::new(),
@@ -106,6 +132,7 @@ fn evaluate<'a>(
     }
     conflict::mark(&mut state.listeners, context);
     frontend_tls::apply(&mut state, context);
+    mesh::apply(&mut state, context);
     filters::apply(&mut state, context);
     state
 }
@@ -124,22 +151,13 @@ impl GatewayState<'_> {
     }
 
     fn read_parameters(&mut self, class: &Class<'_>, context: &mut Context<'_>) {
-        let infrastructure = self.gateway.spec.infrastructure.as_ref();
-        let mut own = None;
-        if let Some(reference) =
-            infrastructure.and_then(|infrastructure| infrastructure.parameters_ref.as_ref())
-        {
-            let kind = (reference.group.as_str(), reference.kind.as_str());
-            match parameters::find(context.index, kind, Some(&self.key.namespace), &reference.name) {
-                Ok(found) => own = Some(found),
-                Err((message, mend)) => {
-                    let reason = ("Accepted", "InvalidParameters");
-                    let field = "spec.infrastructure.parametersRef";
-                    let problem = Problem::error(&self.key, field, reason, message, mend);
-                    self.accepted.report(problem, &mut context.problems);
-                }
-            }
-        }
+        let own = own_parameters(self.gateway, context.index).unwrap_or_else(|(message, mend)| {
+            let reason = ("Accepted", "InvalidParameters");
+            let field = "spec.infrastructure.parametersRef";
+            let problem = Problem::error(&self.key, field, reason, message, mend);
+            self.accepted.report(problem, &mut context.problems);
+            None
+        });
         self.settings = parameters::settings(class.parameters, own);
     }
 

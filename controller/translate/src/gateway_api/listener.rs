@@ -7,7 +7,7 @@ use api::gateway_api::{
 };
 use api::{Object, ObjectKey};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use model::{ClientAuth, Filter, HostPattern, SecretName, TlsVersion};
+use model::{ClientAuth, Filter, HostPattern, IdentityName, Origin, SecretName, TlsVersion};
 
 use super::conflict::Conflict;
 use crate::context::Context;
@@ -40,6 +40,8 @@ pub(super) struct ListenerState<'a> {
     pub(super) tls: ListenerTls,
     /// What a client must show.
     pub(super) client_auth: ClientAuth,
+    /// Field → the object that set it, for what a policy says of this listener alone.
+    pub(super) set_by: Vec<(Arc<str>, Origin)>,
     /// The lowest TLS version that is spoken (ListenerPolicy).
     pub(super) min_version: TlsVersion,
     /// Filters that run before a route is matched.
@@ -76,7 +78,11 @@ pub(super) enum ListenerTls {
     None,
     /// With these key pairs.
     Certificates(Vec<SecretName>),
-    /// No certificate could be resolved: handshakes are refused.
+    /// With the Gateway's own SVID, once it is known who it is.
+    Mesh,
+    /// With this one's SVID.
+    Svid(IdentityName),
+    /// No certificate could be resolved, or its clients could not be judged: it serves nobody.
     Closed(Arc<str>),
 }
 
@@ -143,6 +149,7 @@ impl<'a> ListenerState<'a> {
             conflict: None,
             tls: ListenerTls::None,
             client_auth: ClientAuth::None,
+            set_by: Vec::new(),
             min_version: TlsVersion::default(),
             filters: Vec::new(),
             routes: Vec::new(),
@@ -253,6 +260,14 @@ impl<'a> ListenerState<'a> {
             return;
         }
         self.refuse_options(context);
+        if self.wants_svid() {
+            self.tls = if self.names_no_certificate() {
+                ListenerTls::Mesh
+            } else {
+                self.refuse_two_certificates(context)
+            };
+            return;
+        }
         let mut certificates = Vec::new();
         let references = self.spec.tls.iter().flat_map(|tls| &tls.certificate_refs);
         for (position, reference) in references.enumerate() {
@@ -292,19 +307,45 @@ impl<'a> ListenerState<'a> {
         self.spec.tls.as_ref().is_none_or(|tls| tls.certificate_refs.is_empty())
     }
 
+    /// Whether the Gateway's own SVID is to be shown.
+    fn wants_svid(&self) -> bool {
+        self.spec.tls.iter().any(|tls| tls.options.contains_key(CERTIFICATE))
+    }
+
+    fn refuse_two_certificates(&mut self, context: &mut Context<'_>) -> ListenerTls {
+        let problem = Problem::error(
+            &self.owner,
+            format!("{}.tls.certificateRefs", self.field),
+            ("Accepted", "InvalidParameters"),
+            format!("the option {CERTIFICATE} says that the Gateway's SVID is shown"),
+            "remove certificateRefs, or the option",
+        );
+        let reason = problem.explanation().into();
+        self.accepted.report(problem, &mut context.problems);
+        ListenerTls::Closed(reason)
+    }
+
     fn refuse_options(&mut self, context: &mut Context<'_>) {
-        for key in self.spec.tls.iter().flat_map(|tls| tls.options.keys()) {
+        for (key, value) in self.spec.tls.iter().flat_map(|tls| &tls.options) {
+            let (message, mend) = match (key.as_str(), value.as_str()) {
+                (CERTIFICATE, "mesh") => continue,
+                (CERTIFICATE, other) => (format!("{other:?} is no certificate"), "write mesh, or remove it"),
+                _ => ("this option is not known".to_owned(), "remove it"),
+            };
             let problem = Problem::error(
                 &self.owner,
                 format!("{}.tls.options[{key:?}]", self.field),
                 ("Accepted", "UnsupportedValue"),
-                "this option is not known",
-                "remove it",
+                message,
+                mend,
             );
             self.accepted.report(problem, &mut context.problems);
         }
     }
 }
+
+/// Says what a listener shows where it is not a certificate of `certificateRefs`.
+const CERTIFICATE: &str = "diolkos.io/certificate";
 
 /// Follows a reference to a key pair: is it allowed, is it there, is it sound, in that order. An error has a
 /// reason if it is that of a reference that is not allowed.

@@ -5,6 +5,7 @@ use api::gateway_api::{
     PolicyStatus, XBackend, XBackendTrafficPolicy,
 };
 use api::{Object, ObjectKey};
+use model::ClientAuth;
 
 use super::gateway::GatewayState;
 use super::listener::{ListenerState, ListenerTls};
@@ -136,6 +137,9 @@ fn listener(state: &ListenerState<'_>, parent: &Verdict, generation: Option<i64>
         (None, None) => parent.clone(),
     };
     if let ListenerTls::Closed(reason) = &state.tls {
+        asked.fail("Invalid", &**reason);
+    }
+    if let ClientAuth::Closed { reason } = &state.client_auth {
         asked.fail("Invalid", &**reason);
     }
     ListenerStatus {

@@ -1,0 +1,294 @@
+//! Meshed backends: which endpoints are dialled with mesh mTLS, who they must be, which are not dialled at all.
+//!
+//! Nothing here falls back: an endpoint that is marked as meshed is reached by mesh mTLS or not at all.
+
+mod mark;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use api::core::Pod;
+use api::gateway_api::ObjectMeta;
+use api::own::{BackendMeshMode, BackendPolicy, MeshBackendPeer};
+use api::{Object, ObjectKey};
+use model::{
+    Address, ClientTls, Endpoint, EndpointSet, MeshPeer, MeshWire, Origin, PeerProfile, Reach, SubjectName,
+    UpstreamTls,
+};
+
+use self::mark::Mark;
+use crate::context::Context;
+use crate::mesh::{GatewayMesh, service_account_id};
+use crate::policy::Levels;
+use crate::problem::Problem;
+use crate::routes::origin;
+
+/// A backend whose endpoints are asked about.
+pub(super) struct Asked<'q, 'a> {
+    /// The Service or XBackend.
+    pub(super) key: &'q ObjectKey,
+    /// Its metadata.
+    pub(super) metadata: &'q ObjectMeta,
+    /// The port that the reference named.
+    pub(super) port: u16,
+    /// It is outside the cluster, so its namespace's mark is not about it.
+    pub(super) is_external: bool,
+    /// The labels by which it finds pods.
+    pub(super) selector: Option<&'q BTreeMap<String, String>>,
+    /// The name that it is called by, for the SNI.
+    pub(super) host: Option<String>,
+    /// Datagrams are sent.
+    pub(super) datagrams: bool,
+    /// TLS that a BackendTLSPolicy or the XBackend itself asks for.
+    pub(super) tls: &'q UpstreamTls,
+    /// BackendPolicies, from wide to narrow.
+    pub(super) policies: &'q Levels<'a, BackendPolicy>,
+}
+
+/// Endpoints with how each is reached.
+#[derive(Debug, Default)]
+pub(super) struct Meshed {
+    /// The endpoints.
+    pub(super) endpoints: Arc<EndpointSet>,
+    /// Some are reached in another way than the backend says.
+    pub(super) is_meshed: bool,
+    /// Field → the object that set it.
+    pub(super) set_by: BTreeMap<Arc<str>, Origin>,
+}
+
+/// Says how each endpoint is reached from a Gateway.
+pub(super) fn reach(
+    asked: &Asked<'_, '_>,
+    gateway: &GatewayMesh,
+    endpoints: &Arc<EndpointSet>,
+    context: &mut Context<'_>,
+) -> Meshed {
+    let mut set_by = BTreeMap::new();
+    let mode = asked.policies.pick(|policy| policy.spec.mesh.as_ref()?.mode);
+    let peers = asked.policies.pick(|policy| policy.spec.mesh.as_ref()?.peers.as_ref());
+    set_by.extend(mode.iter().map(|mode| ("mesh.mode".into(), origin(&mode.by.key()))));
+    set_by.extend(peers.iter().map(|peers| ("mesh.peers".into(), origin(&peers.by.key()))));
+    let mode = mode.map(|mode| mode.value).unwrap_or_default();
+    let spiffe_ids = spiffe_ids(asked.tls);
+    let as_backend = match (mode, asked.tls) {
+        (BackendMeshMode::Off, _) | (_, UpstreamTls::Closed { .. }) => true,
+        // TLS of another kind is somebody's explicit wish, as DestinationRule mode SIMPLE is in Istio.
+        (BackendMeshMode::Auto, UpstreamTls::Tls(_)) => spiffe_ids.is_empty(),
+        _ => false,
+    };
+    if as_backend {
+        return Meshed { endpoints: endpoints.clone(), is_meshed: false, set_by };
+    }
+    let named: Vec<Arc<str>> = peers.map(|peers| ids(peers.value)).unwrap_or_default();
+    let mark = if mode == BackendMeshMode::Auto { Mark::of(asked, context, &mut set_by) } else { Mark::None };
+    let mut decision = Decision { asked, gateway, mode, mark, named, spiffe_ids, context, set_by };
+    let (reached, faults) = decision.all(endpoints);
+    let set_by = decision.set_by;
+    for (message, mend) in faults {
+        context.problems.push(Problem::error(asked.key, "", ("", ""), message, mend));
+    }
+    let is_meshed = reached.iter().any(|endpoint| endpoint.reach != Reach::AsBackend);
+    let endpoints = if is_meshed { Arc::new(EndpointSet(reached)) } else { endpoints.clone() };
+    Meshed { endpoints, is_meshed, set_by }
+}
+
+fn ids(peers: &[MeshBackendPeer]) -> Vec<Arc<str>> {
+    let ids: BTreeSet<Arc<str>> = peers.iter().map(|peer| peer.spiffe_id.as_str().into()).collect();
+    ids.into_iter().collect()
+}
+
+/// The SPIFFE IDs among the names that TLS asks for.
+fn spiffe_ids(tls: &UpstreamTls) -> Vec<Arc<str>> {
+    let UpstreamTls::Tls(ClientTls { names, .. }) = tls else { return Vec::new() };
+    let uris = names.iter().filter_map(|name| match name {
+        SubjectName::Uri(uri) if uri.starts_with("spiffe://") => Some(uri.clone()),
+        _ => None,
+    });
+    uris.collect()
+}
+
+struct Decision<'d, 'q, 'a, 'c> {
+    asked: &'d Asked<'q, 'a>,
+    gateway: &'d GatewayMesh,
+    mode: BackendMeshMode,
+    mark: Mark,
+    /// Who endpoints may be, as a BackendPolicy says.
+    named: Vec<Arc<str>>,
+    /// The same, as a BackendTLSPolicy says.
+    spiffe_ids: Vec<Arc<str>>,
+    context: &'d Context<'c>,
+    set_by: BTreeMap<Arc<str>, Origin>,
+}
+
+/// What is asked of one endpoint.
+enum Demand {
+    Nothing,
+    Wire(MeshWire),
+    /// It cannot be met: what is wrong, and the mend.
+    Closed(String, &'static str),
+}
+
+/// The pod behind an endpoint.
+#[derive(Clone, Copy)]
+enum Behind<'a> {
+    Pod(&'a Pod),
+    /// There is one, but it is not among the objects.
+    Unknown,
+    Nobody,
+}
+
+impl<'c> Decision<'_, '_, '_, 'c> {
+    fn all(&mut self, endpoints: &EndpointSet) -> (Vec<Endpoint>, BTreeSet<(String, &'static str)>) {
+        let behind: Vec<_> = endpoints.0.iter().map(|endpoint| self.behind(endpoint)).collect();
+        let has_sidecars = behind.iter().any(|behind| matches!(behind, Behind::Pod(pod) if has_sidecar(pod)));
+        let mut faults = BTreeSet::new();
+        let mut reached = Vec::with_capacity(endpoints.0.len());
+        for (endpoint, behind) in endpoints.0.iter().zip(behind) {
+            let demand = self.demand(endpoint, behind, has_sidecars);
+            let reach = self.meet(demand, behind).unwrap_or_else(|(message, mend)| {
+                let reason = message.as_str().into();
+                faults.insert((message, mend));
+                Reach::Closed { reason }
+            });
+            reached.push(Endpoint { reach, ..endpoint.clone() });
+        }
+        (reached, faults)
+    }
+
+    /// The pod that the EndpointSlice or selector named; else the one that has the address and the Service's labels.
+    fn behind(&self, endpoint: &Endpoint) -> Behind<'c> {
+        let namespace = self.asked.key.namespace.as_str();
+        let Address::Ip(address) = endpoint.address else { return Behind::Nobody };
+        if !endpoint.workload.is_empty() {
+            let pod = self.context.index.find::<Pod>(namespace, &endpoint.workload);
+            // A pod that has other addresses is another one than the slice is about.
+            return match pod.filter(|pod| may_have(pod, &address.to_string())) {
+                Some(pod) => Behind::Pod(pod),
+                None => Behind::Unknown,
+            };
+        }
+        let Some(selector) = self.asked.selector.filter(|selector| !selector.is_empty()) else {
+            return Behind::Nobody;
+        };
+        let selected = |pod: &&&Pod| {
+            let labels = pod.metadata.labels.as_ref();
+            selector.iter().all(|(key, value)| labels.and_then(|labels| labels.get(key)) == Some(value))
+        };
+        let mut pods = self.context.index.pods_at(namespace, address).iter().filter(selected);
+        match (pods.next(), pods.next()) {
+            (Some(pod), None) => Behind::Pod(pod),
+            (Some(_), Some(_)) => Behind::Unknown,
+            (None, _) => Behind::Nobody,
+        }
+    }
+
+    fn demand(&mut self, endpoint: &Endpoint, behind: Behind<'c>, has_sidecars: bool) -> Demand {
+        match self.mode {
+            BackendMeshMode::Istio => return Demand::Wire(MeshWire::Istio),
+            BackendMeshMode::Spiffe => return Demand::Wire(MeshWire::Spiffe),
+            BackendMeshMode::Hbone => return not_yet("ambient mode (HBONE)"),
+            BackendMeshMode::Linkerd => return not_yet("Linkerd's wire"),
+            BackendMeshMode::Auto | BackendMeshMode::Off => {}
+        }
+        if let Behind::Pod(pod) = behind {
+            if has_sidecar(pod) {
+                match self.context.peer_authentications.disabling(pod, endpoint.port) {
+                    None => return Demand::Wire(MeshWire::Istio),
+                    Some(policy) => _ = self.set_by.insert("mesh.disabled".into(), origin(&policy.key())),
+                }
+            } else if mark::is_ambient(pod, self.context) {
+                return not_yet("ambient mode (HBONE)");
+            }
+        }
+        match &self.mark {
+            Mark::Spiffe => return Demand::Wire(MeshWire::Spiffe),
+            Mark::Refused(message, mend) => return Demand::Closed(message.clone(), mend),
+            Mark::None => {}
+        }
+        if !self.named.is_empty() {
+            let message = "a BackendPolicy names who the endpoints may be, but one is not marked as meshed";
+            return Demand::Closed(
+                message.to_owned(),
+                "set mesh.mode Istio or Spiffe in it, or mark the endpoint",
+            );
+        }
+        let pods_are_known = self.context.index.inputs().mesh.pods;
+        if matches!(behind, Behind::Unknown) && (pods_are_known || has_sidecars) {
+            let message = "the pod of an endpoint is not known, and so it may be meshed";
+            return Demand::Closed(message.to_owned(), "add the Pod, or set mesh.mode in a BackendPolicy");
+        }
+        Demand::Nothing
+    }
+
+    /// How an endpoint of which this is asked is reached; else what is wrong, and the mend.
+    fn meet(&self, demand: Demand, behind: Behind<'_>) -> Result<Reach, (String, &'static str)> {
+        let wire = match demand {
+            Demand::Nothing => return Ok(Reach::AsBackend),
+            Demand::Closed(message, mend) => return Err((message, mend)),
+            Demand::Wire(wire) => wire,
+        };
+        if self.asked.datagrams {
+            return Err(("meshed endpoints take no datagrams".to_owned(), OFF));
+        }
+        if let Some(reason) = &self.gateway.closed {
+            let message = format!("the Gateway has no identity to show to meshed endpoints: {reason}");
+            return Err((message, "give it one, or set mesh.mode Off in a BackendPolicy"));
+        }
+        if self.gateway.profile == PeerProfile::LinkerdDns {
+            return Err(("Linkerd's wire is not implemented yet".to_owned(), OFF));
+        }
+        let ids = match (self.named.as_slice(), self.spiffe_ids.as_slice(), behind) {
+            ([_, ..], ..) => self.named.clone(),
+            ([], [_, ..], _) => self.spiffe_ids.clone(),
+            ([], [], Behind::Pod(pod)) => vec![self.own_id(pod)],
+            ([], [], Behind::Unknown | Behind::Nobody) => {
+                let message = "an endpoint is to be meshed, but its pod is not known, nor who it is";
+                return Err((message.to_owned(), "name its SPIFFE ID in mesh.peers of a BackendPolicy"));
+            }
+        };
+        Ok(Reach::Mesh(Arc::new(MeshPeer {
+            wire,
+            identity: self.gateway.identity.clone(),
+            server_name: self.server_name(wire).map(Into::into),
+            ids,
+        })))
+    }
+
+    fn own_id(&self, pod: &Pod) -> Arc<str> {
+        let account = pod.spec.as_ref().and_then(|spec| spec.service_account_name.as_deref());
+        let account = account.filter(|account| !account.is_empty()).unwrap_or("default");
+        service_account_id(&self.gateway.trust_domain, pod.namespace(), account)
+    }
+
+    /// Istio: `BuildDNSSrvSubsetKey`, by which its east-west gateways route. Others: the name that was asked for.
+    fn server_name(&self, wire: MeshWire) -> Option<String> {
+        match (wire, self.asked.tls) {
+            (MeshWire::Istio, _) => {
+                let host = self.asked.host.as_ref()?;
+                Some(format!("outbound_.{}_._.{host}", self.asked.port))
+            }
+            (MeshWire::Spiffe, UpstreamTls::Tls(tls)) => Some(tls.server_name.to_string()),
+            (MeshWire::Spiffe, _) => self.asked.host.clone(),
+        }
+    }
+}
+
+fn not_yet(what: &str) -> Demand {
+    Demand::Closed(format!("the endpoints are meshed, and {what} is not implemented yet"), OFF)
+}
+
+/// Istio's injector sets it.
+fn has_sidecar(pod: &Pod) -> bool {
+    let labels = pod.metadata.labels.as_ref();
+    labels.and_then(|labels| labels.get("security.istio.io/tlsMode")).is_some_and(|mode| mode == "istio")
+}
+
+/// Whether a pod has an address, or has none that is known.
+fn may_have(pod: &Pod, address: &str) -> bool {
+    let Some(status) = &pod.status else { return true };
+    let others = status.pod_ips.iter().flatten().map(|known| known.ip.as_str());
+    let mut known = status.pod_ip.as_deref().into_iter().chain(others).peekable();
+    known.peek().is_none() || known.any(|known| known == address)
+}
+
+const OFF: &str = "set mesh.mode Off in a BackendPolicy if plaintext will do";
