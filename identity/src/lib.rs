@@ -20,12 +20,14 @@
 //! | `tls/client`, `tls/mesh_client` | what we show to an endpoint and how it is verified |
 //! | `proto` | generated gRPC: the Istio CA, the SPIFFE Workload API |
 //! | `handshake` | whose fault a failed handshake is |
+//! | `fuzzing` | entry points of the fuzz targets |
 //! | `testing` | certificate authorities for tests (feature `testing`) |
 
 pub mod bundle;
 mod clock;
 mod dial;
 pub mod federation;
+pub mod fuzzing;
 mod handshake;
 mod https;
 mod id;

@@ -152,7 +152,8 @@ impl TestCa {
         Ok(chain)
     }
 
-    /// An identity of profile `spiffe-strict` that holds an SVID and this CA's bundle, by the system's clock.
+    /// An identity of profile `spiffe-strict` that holds an SVID and this CA's bundle, by the system's clock. (In a test
+    /// with paused time, take [`TestCa::identity_by`] and [`Clock::tokio`]: the system's clock never pauses.)
     pub fn identity(&self, id: &str) -> Identity {
         self.identity_by(Clock::system(), id)
     }

@@ -74,6 +74,10 @@ const TARGETS: &[(&str, &str)] = &[
     ("request_heads", "proxy/fuzz"),
     ("canonical", "proxy/fuzz"),
     ("objects", "controller/translate/fuzz"),
+    ("spiffe_id", "identity/fuzz"),
+    ("certificate_chain", "identity/fuzz"),
+    ("bundle_document", "identity/fuzz"),
+    ("jwt_svid", "identity/fuzz"),
 ];
 
 /// With an explicit target the flags below stay away from build scripts and procedural macros.

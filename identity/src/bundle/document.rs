@@ -116,7 +116,8 @@ fn refresh_hint(value: Option<&Value>) -> Option<Duration> {
     let value = value?;
     let seconds = match (value.as_u64(), value.as_f64()) {
         (Some(seconds), _) => Duration::from_secs(seconds),
-        (None, Some(seconds)) => Duration::try_from_secs_f64(seconds).unwrap_or(MIN_REFRESH),
+        // A fraction of a second is of no use, and could not be written again.
+        (None, Some(seconds)) => Duration::try_from_secs_f64(seconds.trunc()).unwrap_or(MIN_REFRESH),
         (None, None) => return None,
     };
     Some(seconds.clamp(MIN_REFRESH, MAX_REFRESH))

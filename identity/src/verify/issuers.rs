@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use rustls::pki_types::CertificateDer;
 use x509_parser::extensions::GeneralName;
 
-use super::leaf::system_time;
+use super::leaf::{readable, system_time};
 use super::{VerifyError, bounds};
 
 /// Checks one intermediate of a path. `trust_domain` is the leaf's; none under profile `linkerd-dns`.
@@ -44,10 +44,10 @@ fn check_uri(uri: &str, trust_domain: Option<&str>) -> Result<(), VerifyError> {
         return Ok(());
     }
     if rest.contains('/') {
-        return Err(VerifyError::IssuerIsWorkload(uri.to_owned()));
+        return Err(VerifyError::IssuerIsWorkload(readable(uri)));
     }
     match trust_domain {
-        Some(own) if rest != own => Err(VerifyError::IssuerOfOtherTrustDomain(uri.to_owned())),
+        Some(own) if rest != own => Err(VerifyError::IssuerOfOtherTrustDomain(readable(uri))),
         _ => Ok(()),
     }
 }

@@ -121,10 +121,7 @@ fn identity(
             _ => {}
         }
     }
-    let bad = |text: &str, source| {
-        // A hostile name may be long; the log need not be.
-        VerifyError::BadId { uri: text.chars().take(READABLE).collect(), source }
-    };
+    let bad = |text: &str, source| VerifyError::BadId { uri: readable(text), source };
     match (profile, &*uris, &*dns) {
         (PeerProfile::LinkerdDns, [], [name]) => {
             WorkloadId::parse_dns(name).map_err(|source| bad(name, source))
@@ -187,6 +184,11 @@ fn malformed(error: impl ToString) -> VerifyError {
 /// A certificate's time. Before 1970 is 1970: both are long ago.
 pub(crate) fn system_time(time: ASN1Time) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(time.timestamp()).unwrap_or(0))
+}
+
+/// A name for the log: a hostile one may be long, the log need not be.
+pub(super) fn readable(text: &str) -> String {
+    text.chars().take(READABLE).collect()
 }
 
 /// Characters of a hostile name that are logged.

@@ -3,7 +3,7 @@
 //! webpki's own check takes the first list of an issuer's *name* and fails if another key signed it, which refuses
 //! good peers while two roots of one name overlap (Istio's all share a name). Here a list counts for exactly the
 //! issuer whose key signed it. webpki still parses each list, so that delta, indirect and partitioned ones are refused
-//! when they arrive.
+//! when they arrive. A list whose next update is overdue goes on counting: to drop it would let the revoked in.
 
 use std::collections::BTreeSet;
 

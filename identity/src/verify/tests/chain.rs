@@ -1,7 +1,10 @@
 //! X09, X10, X28, X31: whose bundle judges, and what a missing root is called.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::Index;
 use rcgen::KeyPair;
 
 use super::*;
@@ -112,4 +115,35 @@ fn facts_of_a_verified_peer_are_those_of_its_leaf() {
     assert_eq!((facts.id.as_str(), facts.not_after), (ID, svid.not_after()));
     assert_eq!(peer_facts(&[], PeerProfile::SpiffeStrict), None);
     assert_eq!(Arc::strong_count(&facts.chain), 1);
+}
+
+/// A chain of three, made once: keys are costly.
+fn sample() -> &'static (TrustBundles, Vec<CertificateDer<'static>>) {
+    static SAMPLE: LazyLock<(TrustBundles, Vec<CertificateDer<'static>>)> = LazyLock::new(|| {
+        let ca = ca();
+        (ca.bundles(), ca.intermediate().intermediate().issue(ID).chain().to_vec())
+    });
+    &SAMPLE
+}
+
+proptest! {
+    /// Every bit of a chain is signed, or is a signature.
+    #[test]
+    fn whatever_is_changed_does_not_verify(which in 0_usize..3, at in any::<Index>(), by in 1_u8..=255) {
+        let (bundles, chain) = sample();
+        prop_assert!(verify(chain, bundles).is_ok());
+        let mut chain = chain.clone();
+        let mut bytes = chain[which].to_vec();
+        let at = at.index(bytes.len());
+        bytes[at] ^= by;
+        chain[which] = bytes.into();
+        prop_assert!(verify(&chain, bundles).is_err());
+    }
+
+    #[test]
+    fn no_bytes_make_the_verifier_panic(certificates in vec(vec(any::<u8>(), 0..200), 0..9)) {
+        let (bundles, _) = sample();
+        let chain: Vec<CertificateDer<'_>> = certificates.into_iter().map(CertificateDer::from).collect();
+        prop_assert!(verify(&chain, bundles).is_err());
+    }
 }
