@@ -8,12 +8,11 @@ use model::KeyPair;
 use rustls::RootCertStore;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
-use rustls::sign::CertifiedKey;
+use rustls::sign::{CertifiedKey, SigningKey};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
-
-use crate::tls::provider;
+use zeroize::Zeroize;
 
 /// What a leaf certificate says of itself.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -97,12 +96,15 @@ fn certified_key_of(certificate_chain: &str, private_key: &str) -> Result<Certif
     for (index, certificate) in chain.iter().enumerate() {
         parse(certificate, index + 1)?;
     }
-    let key = private_key_of(private_key)?;
-    let signing = provider()
-        .key_provider
-        .load_private_key(key)
-        .map_err(|error| PemError::BadKey { detail: error.to_string() })?;
+    let signing = signing_key(private_key_of(private_key)?)?;
     belonging(CertifiedKey::new(chain, signing))
+}
+
+/// A key ready for rustls. The bytes that it came in are wiped.
+pub(crate) fn signing_key(mut key: PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey>, PemError> {
+    let signing = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key);
+    key.zeroize();
+    signing.map_err(|error| PemError::BadKey { detail: error.to_string() })
 }
 
 /// Checks that the key is the first certificate's.

@@ -11,7 +11,6 @@ use zeroize::Zeroizing;
 
 use crate::id::WorkloadId;
 use crate::pem::{self, PemError};
-use crate::tls::provider;
 use crate::verify::{Forgiven, Leaf, VerifyError};
 
 /// A certificate chain with its key. Cheap to clone; no form of output shows the key.
@@ -55,10 +54,7 @@ impl X509Svid {
             _ => "PRIVATE KEY",
         };
         let secret = Zeroizing::new(key.secret_der().to_vec());
-        let signing = provider()
-            .key_provider
-            .load_private_key(key)
-            .map_err(|error| PemError::BadKey { detail: error.to_string() })?;
+        let signing = pem::signing_key(key)?;
         let certified = pem::belonging(CertifiedKey::new(chain.clone(), signing))?;
         Ok(Self(Arc::new(Inner { leaf, chain, certified_key: Arc::new(certified), key: secret, key_label })))
     }

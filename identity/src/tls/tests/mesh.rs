@@ -307,6 +307,12 @@ fn a_mesh_listener_may_show_ordinary_certificates() {
     let dialler = client_config(&client_tls(&web, "a.example", &[]), Some(&cart), ClientAlpn::Http).unwrap();
     let (_, right) = shake(&dialler, &server).unwrap();
     assert_eq!(server.verdict(right.peer_certificates()), PeerVerdict::Verified);
+    // Without material nobody can be judged, although there is something to show.
+    let (waiting, _publisher) = Identity::new("gw", PeerProfile::SpiffeStrict, Clock::system());
+    let closed = MeshServer { identity: &waiting, clients: Some(&clients), certificates, min_version, alpn };
+    let error = blame(shake(&dialler, &mesh_server_config(closed).unwrap()));
+    let text = "the identity gw is not ready: no SVID was had yet";
+    assert_eq!(error, (Blame::LocalNotReady, text.to_owned()));
     // A client of no mesh is refused.
     let other = client_config(&client_tls(&web, "a.example", &[]), Some(&pair), ClientAlpn::Http).unwrap();
     assert_eq!(reason(shake(&other, &server)), "no_basic_constraints");
