@@ -92,6 +92,19 @@ impl Gateway {
         self.place.write(name, objects).map(drop)
     }
 
+    /// A page of its admin interface.
+    ///
+    /// # Errors
+    /// It is not answered 200.
+    pub async fn page(&self, path: &str) -> Result<String> {
+        wire::page(self.place.at(15000), path).await
+    }
+
+    /// Its metrics.
+    pub async fn metrics(&self) -> Result<String> {
+        wire::page(self.place.at(15020), "/stats/prometheus").await
+    }
+
     /// What it has logged.
     pub fn log(&self) -> String {
         self.text(".log")

@@ -6,6 +6,8 @@
 //! | `http`       | a small server whose answers a function makes |
 //! | `api_server` | a Kubernetes API server without objects: what istiod starts against |
 //! | `istiod`     | Istio's control plane: its certificate authority |
+//! | `issuer`     | `diolkos issuer` |
+//! | `objects`    | objects of a gateway in a mesh |
 //! | `tokens`     | service-account tokens and the keys that verify them |
 //! | `authority`  | a root, an intermediate and SVIDs, as files |
 //! | `envoy`      | stock Envoy as a STRICT upstream and as a client with a certificate |
@@ -19,7 +21,9 @@ pub mod authority;
 pub mod canary;
 pub mod envoy;
 pub mod http;
+pub mod issuer;
 pub mod istiod;
+pub mod objects;
 pub mod program;
 pub mod spire;
 pub mod stand_in;
@@ -27,6 +31,7 @@ pub mod tokens;
 pub mod workload;
 
 pub use authority::Authority;
+pub use issuer::Issuer;
 pub use istiod::Istiod;
 pub use program::Program;
 pub use spire::Spire;

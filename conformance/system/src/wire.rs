@@ -29,3 +29,14 @@ pub async fn exchange(address: SocketAddr, request: impl AsRef<[u8]>) -> Result<
         .with_context(|| format!("{address} keeps the connection open"))?
         .with_context(|| format!("{address}"))
 }
+
+/// The body of a page, if it is answered 200.
+///
+/// # Errors
+/// It is not.
+pub async fn page(address: SocketAddr, path: &str) -> Result<String> {
+    let answer = exchange(address, format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n")).await?;
+    let (head, body) = answer.split_once("\r\n\r\n").with_context(|| format!("{path}: {answer}"))?;
+    anyhow::ensure!(head.contains(" 200 "), "{path}: {answer}");
+    Ok(body.to_owned())
+}

@@ -16,6 +16,7 @@ import (
 func main() {
 	var (
 		address  = flag.String("ca", "", "HOST:PORT")
+		san      = flag.String("san", "", "name to expect in the CA's certificate instead of HOST")
 		roots    = flag.String("roots", "", "PEM file that authenticates the CA")
 		token    = flag.String("token", "", "file with the token; none: no token")
 		cluster  = flag.String("cluster", "Kubernetes", "clusterid")
@@ -26,14 +27,14 @@ func main() {
 		chainKey = flag.String("chain-key", "", "its key")
 	)
 	flag.Parse()
-	if err := run(*address, *roots, *token, *cluster, *ttl, *name, *curve, *chain, *chainKey); err != nil {
+	if err := run(*address, *san, *roots, *token, *cluster, *ttl, *name, *curve, *chain, *chainKey); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func run(address, roots, token, cluster string, ttl time.Duration, name, curve, chain, chainKey string) error {
-	options := &security.Options{CAEndpoint: address, ClusterID: cluster}
+func run(address, san, roots, token, cluster string, ttl time.Duration, name, curve, chain, chainKey string) error {
+	options := &security.Options{CAEndpoint: address, CAEndpointSAN: san, ClusterID: cluster}
 	if token != "" {
 		fetcher, err := credentialfetcher.NewCredFetcher(security.JWT, "", token, "")
 		if err != nil {

@@ -1,5 +1,4 @@
 //! The foreign mesh members with one another: if these fail, it is they or how we start them, not the gateway.
-#![cfg(feature = "peers")]
 
 use std::time::Duration;
 

@@ -1,5 +1,4 @@
 //! Our TLS with stock Envoy on the other side, without the gateway between: both directions, both HTTP versions.
-#![cfg(feature = "peers")]
 
 use std::sync::Arc;
 use std::time::Duration;
