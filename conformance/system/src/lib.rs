@@ -17,6 +17,6 @@ pub mod wait;
 pub mod wire;
 
 pub use gateway::Gateway;
-pub use peer::{Peer, run};
+pub use peer::{Peer, outcome, run};
 pub use place::Place;
 pub use wait::{retry, until};

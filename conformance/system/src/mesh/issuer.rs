@@ -83,8 +83,7 @@ impl Issuer {
 
     /// Starts a rotation of its root, as people do.
     pub async fn rotate_root(&self, force: bool) -> Result<String> {
-        let (program, admin) =
-            (gateway::binary()?.display().to_string(), self.place.at(15100).to_string());
+        let (program, admin) = (gateway::binary()?.display().to_string(), self.place.at(15100).to_string());
         let mut arguments = vec!["issuer", "rotate-root", "--admin", &admin];
         arguments.extend(force.then_some("--force"));
         run(&program, &arguments).await

@@ -13,8 +13,8 @@
 
 mod foreign;
 mod handshake;
-mod istio;
 mod issuer;
+mod istio;
 mod rotation;
 mod sources;
 mod spiffe;
