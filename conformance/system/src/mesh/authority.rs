@@ -85,10 +85,19 @@ impl Authority {
 
     /// A certificate for a workload, good for an hour.
     pub fn svid(&self, id: &str) -> Result<Svid> {
+        self.leaf(SanType::URI(Ia5String::try_from(id)?))
+    }
+
+    /// A certificate for a server at an IP address, good for an hour.
+    pub fn server(&self, address: &str) -> Result<Svid> {
+        self.leaf(SanType::IpAddress(address.parse()?))
+    }
+
+    fn leaf(&self, name: SanType) -> Result<Svid> {
         let key = KeyPair::generate()?;
         let mut parameters = CertificateParams::default();
         parameters.distinguished_name = rcgen::DistinguishedName::new();
-        parameters.subject_alt_names = vec![SanType::URI(Ia5String::try_from(id)?)];
+        parameters.subject_alt_names = vec![name];
         parameters.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         parameters.extended_key_usages =
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];

@@ -15,6 +15,7 @@ use crate::{gateway, run, wire};
 pub struct Issuer {
     /// Its address and folder; objects lie below `objects`, state below `state`.
     pub place: Place,
+    arguments: Vec<String>,
     program: Program,
 }
 
@@ -29,19 +30,26 @@ impl Issuer {
         place.write("objects/objects.yaml", objects)?;
         let folder = place.folder().display().to_string();
         let ip = place.ip().to_string();
-        let mut command = Command::new(gateway::binary()?);
-        command
-            .args(["issuer", "--trust-domain", "cluster.local", "--state", "state", "-f", "objects"])
-            .args(["--ca", &place.at(15012).to_string(), "--bundle", &place.at(8443).to_string()])
-            .args(["--workload-api", &place.folder().join("workload.sock").display().to_string()])
-            .args(["--dns-name", SERVER_NAME])
-            .args(["--admin", &place.at(15100).to_string(), "--metrics", &place.at(15120).to_string()])
-            .args(arguments.iter().map(|text| text.replace("DIR", &folder).replace("@IP@", &ip)));
-        let program = Program::start("issuer", place.folder(), &mut command)?;
-        let mut issuer = Self { place, program };
-        let admin = issuer.place.at(15100);
-        issuer.program.until("ready", async || wire::page(admin, "/status").await.is_ok()).await?;
+        let arguments = arguments
+            .iter()
+            .map(|text| text.replace("DIR", &folder).replace("@IP@", &ip))
+            .collect::<Vec<_>>();
+        let program = spawn(&place, &arguments)?;
+        let mut issuer = Self { place, arguments, program };
+        issuer.ready().await?;
         Ok(issuer)
+    }
+
+    /// Ends it at once and starts it again with what it has kept.
+    pub async fn restart(&mut self) -> Result<()> {
+        self.program.kill().await?;
+        self.program = spawn(&self.place, &self.arguments)?;
+        self.ready().await
+    }
+
+    async fn ready(&mut self) -> Result<()> {
+        let admin = self.place.at(15100);
+        self.program.until("ready", async || wire::page(admin, "/status").await.is_ok()).await
     }
 
     /// Changes its objects.
@@ -94,15 +102,22 @@ impl Issuer {
         self.program.log()
     }
 
-    /// Ends it at once.
-    pub async fn kill(&mut self) -> Result<()> {
-        self.program.kill().await
-    }
-
     /// Sends a signal by name (`STOP`, `CONT`).
     pub async fn signal(&self, name: &str) -> Result<()> {
         self.program.signal(name).await
     }
+}
+
+fn spawn(place: &Place, arguments: &[String]) -> Result<Program> {
+    let mut command = Command::new(gateway::binary()?);
+    command
+        .args(["issuer", "--trust-domain", "cluster.local", "--state", "state", "-f", "objects"])
+        .args(["--ca", &place.at(15012).to_string(), "--bundle", &place.at(8443).to_string()])
+        .args(["--workload-api", &place.folder().join("workload.sock").display().to_string()])
+        .args(["--admin", &place.at(15100).to_string(), "--metrics", &place.at(15120).to_string()])
+        .args(["--dns-name", SERVER_NAME])
+        .args(arguments);
+    Program::start("issuer", place.folder(), &mut command)
 }
 
 /// The name in the certificate of its Istio CA.
