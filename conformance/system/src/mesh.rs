@@ -7,10 +7,12 @@
 //! | `api_server` | a Kubernetes API server without objects: what istiod starts against |
 //! | `istiod`     | Istio's control plane: its certificate authority |
 //! | `issuer`     | `diolkos issuer` |
+//! | `load`       | requests at a steady rate over mesh mTLS |
 //! | `objects`    | objects of a gateway in a mesh |
 //! | `tokens`     | service-account tokens and the keys that verify them |
 //! | `authority`  | a root, an intermediate and SVIDs, as files |
 //! | `envoy`      | stock Envoy as a STRICT upstream and as a client with a certificate |
+//! | `rotation`   | everybody's certificate and the root change under load |
 //! | `spire`      | SPIRE server and agent |
 //! | `workload`   | go-spiffe, py-spiffe, Istio's CA client and agent |
 //! | `stand_in`   | a relay in front of a server: refuses, hangs, is slow, lies |
@@ -23,8 +25,10 @@ pub mod envoy;
 pub mod http;
 pub mod issuer;
 pub mod istiod;
+pub mod load;
 pub mod objects;
 pub mod program;
+pub mod rotation;
 pub mod spire;
 pub mod stand_in;
 pub mod tokens;

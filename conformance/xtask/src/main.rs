@@ -8,6 +8,7 @@ mod conformance;
 mod crds;
 mod fuzz;
 mod protos;
+mod rotate;
 mod rustfmt;
 mod swap;
 mod system;
@@ -67,7 +68,16 @@ enum Verb {
         #[arg(long)]
         rate: Option<u64>,
     },
-    /// Build the released binary and test it with real peers.
+    /// Rotate certificates every two seconds, then the root, under load with mTLS on both sides; no request may fail.
+    Rotate {
+        /// For how long certificates are rotated.
+        #[arg(long)]
+        seconds: Option<u64>,
+        /// Requests per second.
+        #[arg(long)]
+        rate: Option<u64>,
+    },
+    /// Build the released binary and the foreign peers, and test it with them.
     System {
         /// Just the tests whose names contain this.
         filter: Option<String>,
@@ -117,6 +127,7 @@ fn run(verb: Verb) -> Result<()> {
         Verb::Crds { check: false } => crds::write(),
         Verb::Fuzz { target, seconds } => fuzz::run(&root, &target, seconds),
         Verb::Swap { seconds, rate } => swap::run(&root, seconds, rate),
+        Verb::Rotate { seconds, rate } => rotate::run(&root, seconds, rate),
         Verb::System { filter } => system::run(&root, filter.as_deref()),
         Verb::Protos { check: true } => protos::check(&root),
         Verb::Protos { check: false } => protos::write(&root),
