@@ -1,6 +1,6 @@
 //! SPIRE: a server, and an agent whose socket is a Workload API.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use tokio::net::UnixStream;
@@ -73,11 +73,25 @@ impl Spire {
 
     /// Gives every process of this user an SVID, good for `ttl` seconds; it believes the trust domains of `federates` too.
     pub async fn register(&self, path: &str, ttl: u32, federates: &[&str]) -> Result<()> {
-        let (parent, id, ttl) = (self.id("/host"), self.id(path), ttl.to_string());
         let uid = run("id", &["-u"]).await?;
-        let selector = format!("unix:uid:{}", uid.trim());
+        self.register_by(path, ttl, federates, &format!("unix:uid:{}", uid.trim())).await
+    }
+
+    /// The same for the processes that run a program.
+    pub async fn register_program(
+        &self,
+        path: &str,
+        ttl: u32,
+        federates: &[&str],
+        program: &Path,
+    ) -> Result<()> {
+        self.register_by(path, ttl, federates, &format!("unix:path:{}", program.display())).await
+    }
+
+    async fn register_by(&self, path: &str, ttl: u32, federates: &[&str], selector: &str) -> Result<()> {
+        let (parent, id, ttl) = (self.id("/host"), self.id(path), ttl.to_string());
         let mut arguments = vec!["entry", "create", "-parentID", &parent, "-spiffeID", &id];
-        arguments.extend(["-selector", &selector, "-x509SVIDTTL", &ttl]);
+        arguments.extend(["-selector", selector, "-x509SVIDTTL", &ttl]);
         let domains: Vec<String> = federates.iter().map(|domain| format!("spiffe://{domain}")).collect();
         for domain in &domains {
             arguments.extend(["-federatesWith", domain]);
@@ -176,6 +190,6 @@ agent {
 plugins {
   NodeAttestor "join_token" { plugin_data {} }
   KeyManager "memory" { plugin_data {} }
-  WorkloadAttestor "unix" { plugin_data {} }
+  WorkloadAttestor "unix" { plugin_data { discover_workload_path = true } }
 }
 "#;
