@@ -153,7 +153,11 @@ pub(crate) fn facts(certificate: &CertificateDer<'_>, position: usize) -> Result
     Ok(facts)
 }
 
-fn parse<'a>(certificate: &'a CertificateDer<'_>, position: usize) -> Result<X509Certificate<'a>, PemError> {
+/// One certificate, with nothing after it.
+pub(crate) fn parse<'a>(
+    certificate: &'a CertificateDer<'_>,
+    position: usize,
+) -> Result<X509Certificate<'a>, PemError> {
     match X509Certificate::from_der(certificate) {
         Ok(([], parsed)) => Ok(parsed),
         Ok(_) => Err(PemError::BadCertificate { position, detail: "bytes are left after it".to_owned() }),

@@ -19,6 +19,8 @@ pub struct X509Svid(Arc<Inner>);
 
 struct Inner {
     leaf: Leaf,
+    serial: String,
+    issuer: String,
     chain: Vec<CertificateDer<'static>>,
     certified_key: Arc<CertifiedKey>,
     key: Zeroizing<Vec<u8>>,
@@ -47,7 +49,9 @@ impl X509Svid {
         profile: PeerProfile,
     ) -> Result<Self, SvidError> {
         let first = chain.first().ok_or(PemError::NoCertificate)?;
-        let leaf = Leaf::read(first, profile)?;
+        let parsed = pem::parse(first, 1)?;
+        let leaf = Leaf::of(&parsed, profile)?;
+        let (serial, issuer) = (parsed.raw_serial_as_string(), parsed.issuer().to_string());
         let key_label = match &key {
             PrivateKeyDer::Pkcs1(_) => "RSA PRIVATE KEY",
             PrivateKeyDer::Sec1(_) => "EC PRIVATE KEY",
@@ -56,7 +60,8 @@ impl X509Svid {
         let secret = Zeroizing::new(key.secret_der().to_vec());
         let signing = pem::signing_key(key)?;
         let certified = pem::belonging(CertifiedKey::new(chain.clone(), signing))?;
-        Ok(Self(Arc::new(Inner { leaf, chain, certified_key: Arc::new(certified), key: secret, key_label })))
+        let certified_key = Arc::new(certified);
+        Ok(Self(Arc::new(Inner { leaf, serial, issuer, chain, certified_key, key: secret, key_label })))
     }
 
     /// Reads chain and key from PEM.
@@ -94,12 +99,12 @@ impl X509Svid {
 
     /// The leaf's serial number: hex, colons between the bytes.
     pub fn serial(&self) -> &str {
-        &self.0.leaf.serial
+        &self.0.serial
     }
 
     /// The leaf's issuer, for people.
     pub fn issuer(&self) -> &str {
-        &self.0.leaf.issuer
+        &self.0.issuer
     }
 
     /// What a strict peer could refuse it for.

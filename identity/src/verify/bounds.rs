@@ -17,8 +17,8 @@ const MAX_NAMES: usize = 100;
 /// Below, it can be broken; above, every signature by it is paid for by us.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
 
-/// Checks number, size, names and keys of all certificates of a chain.
-pub(super) fn check(chain: &[CertificateDer<'_>]) -> Result<(), VerifyError> {
+/// Checks number, size, names and keys of all certificates of a chain; returns them, parsed once.
+pub(super) fn check<'a>(chain: &'a [CertificateDer<'_>]) -> Result<Vec<X509Certificate<'a>>, VerifyError> {
     if chain.is_empty() {
         return Err(VerifyError::NoCertificate);
     }
@@ -29,13 +29,14 @@ pub(super) fn check(chain: &[CertificateDer<'_>]) -> Result<(), VerifyError> {
     if bytes > MAX_BYTES {
         return Err(VerifyError::ChainTooLarge { bytes, max: MAX_BYTES });
     }
-    for (index, certificate) in chain.iter().enumerate() {
+    let checked = chain.iter().enumerate().map(|(index, certificate)| {
         let position = index + 1;
         let parsed = parse(certificate, position)?;
         check_names(&parsed, position)?;
         check_key(&parsed, position)?;
-    }
-    Ok(())
+        Ok(parsed)
+    });
+    checked.collect()
 }
 
 /// One certificate, with nothing after it.

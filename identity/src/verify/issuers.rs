@@ -2,19 +2,18 @@
 
 use std::time::SystemTime;
 
-use rustls::pki_types::CertificateDer;
+use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 
+use super::VerifyError;
 use super::leaf::{readable, system_time};
-use super::{VerifyError, bounds};
 
 /// Checks one intermediate of a path. `trust_domain` is the leaf's; none under profile `linkerd-dns`.
 pub(super) fn check(
-    certificate: &CertificateDer<'_>,
+    parsed: &X509Certificate<'_>,
     trust_domain: Option<&str>,
     now: SystemTime,
 ) -> Result<(), VerifyError> {
-    let parsed = bounds::parse(certificate, 0)?;
     let malformed = |error: x509_parser::error::X509Error| VerifyError::Malformed {
         position: 0,
         detail: error.to_string(),

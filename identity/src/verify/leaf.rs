@@ -19,9 +19,6 @@ pub(crate) struct Leaf {
     pub(crate) id: WorkloadId,
     pub(crate) not_before: SystemTime,
     pub(crate) not_after: SystemTime,
-    /// In hex, two digits a byte, colons between.
-    pub(crate) serial: String,
-    pub(crate) issuer: String,
     pub(crate) forgiven: Vec<Forgiven>,
 }
 
@@ -65,12 +62,16 @@ impl fmt::Display for Forgiven {
 impl Leaf {
     /// Reads a leaf and checks the rules that it can break alone.
     pub(crate) fn read(certificate: &CertificateDer<'_>, profile: PeerProfile) -> Result<Self, VerifyError> {
-        let parsed = bounds::parse(certificate, 1)?;
+        Self::of(&bounds::parse(certificate, 1)?, profile)
+    }
+
+    /// The same of a parsed one.
+    pub(crate) fn of(parsed: &X509Certificate<'_>, profile: PeerProfile) -> Result<Self, VerifyError> {
         let mut forgiven = Vec::new();
-        basic_constraints(&parsed, profile, &mut forgiven)?;
-        let id = identity(&parsed, profile, &mut forgiven)?;
-        key_usage(&parsed, &mut forgiven)?;
-        extended_key_usage(&parsed)?;
+        basic_constraints(parsed, profile, &mut forgiven)?;
+        let id = identity(parsed, profile, &mut forgiven)?;
+        key_usage(parsed, &mut forgiven)?;
+        extended_key_usage(parsed)?;
         let validity = parsed.validity();
         if validity.not_before > validity.not_after {
             return Err(VerifyError::InvertedValidity);
@@ -79,8 +80,6 @@ impl Leaf {
             id,
             not_before: system_time(validity.not_before),
             not_after: system_time(validity.not_after),
-            serial: parsed.raw_serial_as_string(),
-            issuer: parsed.issuer().to_string(),
             forgiven,
         })
     }

@@ -82,16 +82,16 @@ impl Trust {
         profile: PeerProfile,
         now: SystemTime,
     ) -> Result<Verified, VerifyError> {
-        bounds::check(chain)?;
-        let (certificate, intermediates) = chain.split_first().ok_or(VerifyError::NoCertificate)?;
-        let leaf = Leaf::read(certificate, profile)?;
+        let parsed = bounds::check(chain)?;
+        let leaf = Leaf::of(parsed.first().ok_or(VerifyError::NoCertificate)?, profile)?;
         leaf.check_clock(now)?;
         let (trust_domain, domain) = self.domain_of(&leaf.id)?;
         if domain.anchors.is_empty() {
             return Err(VerifyError::EmptyBundle { trust_domain: trust_domain.as_str().into() });
         }
-        let attempt = Attempt { trust_domain, domain, revoked: &self.revoked, leaf: &leaf, role, now };
-        attempt.find_path(certificate, intermediates)?;
+        let revoked = &self.revoked;
+        Attempt { trust_domain, domain, revoked, leaf: &leaf, parsed: &parsed, role, now }
+            .find_path(chain)?;
         Ok(Verified { id: leaf.id, not_after: leaf.not_after, forgiven: leaf.forgiven })
     }
 
@@ -120,16 +120,14 @@ struct Attempt<'a> {
     domain: &'a Domain,
     revoked: &'a [Revocations],
     leaf: &'a Leaf,
+    parsed: &'a [X509Certificate<'a>],
     role: Role,
     now: SystemTime,
 }
 
 impl Attempt<'_> {
-    fn find_path(
-        &self,
-        certificate: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-    ) -> Result<(), VerifyError> {
+    fn find_path(&self, chain: &[CertificateDer<'_>]) -> Result<(), VerifyError> {
+        let (certificate, intermediates) = chain.split_first().ok_or(VerifyError::NoCertificate)?;
         let since = self.now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let end_entity = EndEntityCert::try_from(certificate)
             .map_err(|error| self.reason(error, certificate, certificate))?;
@@ -160,7 +158,10 @@ impl Attempt<'_> {
     fn check_path(&self, path: &VerifiedPath<'_>) -> Result<(), VerifyError> {
         let trust_domain = (!self.leaf.id.is_dns()).then(|| self.trust_domain.as_str());
         for issuer in path.intermediate_certificates() {
-            issuers::check(&issuer.der(), trust_domain, self.now)?;
+            // webpki takes issuers from the chain alone, so it is among those that were parsed.
+            let der = issuer.der();
+            let parsed = self.parsed.iter().find(|parsed| parsed.as_raw() == &*der);
+            issuers::check(parsed.ok_or(VerifyError::TooComplex)?, trust_domain, self.now)?;
         }
         if self.revoked.is_empty() {
             return Ok(());
