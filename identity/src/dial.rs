@@ -191,4 +191,31 @@ mod tests {
         let error = dialer.dial(&Target::Tcp("ca".into(), 1), None).await.map(|_| ()).unwrap_err();
         assert_eq!(error.to_string(), "no connection to ca:1 within 5 s");
     }
+
+    #[tokio::test]
+    async fn real_sockets_are_reached() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let tcp = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let unix = tokio::net::UnixListener::bind(&path).unwrap();
+        let targets = [
+            Target::host_port(&tcp.local_addr().unwrap().to_string()).unwrap(),
+            Target::Unix(path.to_str().unwrap().into()),
+        ];
+        let server = tokio::spawn(async move {
+            tcp.accept().await.unwrap().0.write_all(b"tcp").await.unwrap();
+            unix.accept().await.unwrap().0.write_all(b"unix").await.unwrap();
+        });
+        let mut heard = String::new();
+        for target in &targets {
+            let mut io = Dialer::default().dial(target, None).await.unwrap();
+            io.read_to_string(&mut heard).await.unwrap();
+        }
+        assert_eq!(heard, "tcpunix");
+        server.await.unwrap();
+        drop(folder);
+        let error = Dialer::default().dial(&targets[1], None).await.map(|_| ()).unwrap_err();
+        assert!(chain_of(&error).contains("No such file"), "{}", chain_of(&error));
+    }
 }

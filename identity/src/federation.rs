@@ -162,3 +162,6 @@ impl Federation {
 fn lock(status: &Mutex<DomainStatus>) -> std::sync::MutexGuard<'_, DomainStatus> {
     status.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

@@ -205,7 +205,11 @@ impl Publisher {
                 self.install(current);
                 Ok(())
             }
-            Ok(None) => Ok(()),
+            Ok(None) => {
+                // What went wrong in between is over.
+                self.0.record().published();
+                Ok(())
+            }
             Err(error) => {
                 warn!(identity = %self.0.name, %error, "Identity material refused");
                 self.0.counters.renewal_failed();

@@ -378,3 +378,6 @@ async fn renew_on_change(path: Arc<str>, renew: Arc<Notify>) {
 }
 
 const SPREAD: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,7 +1,7 @@
 //! What a source has gathered in parts (SVID, own bundles, federated bundles, revocation lists), published as one.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 use sha2::{Digest, Sha256};
@@ -45,12 +45,24 @@ impl Assembly {
 
     /// Changes parts and publishes. If the result is refused, the parts are as before; the refusal is on record then.
     pub(crate) fn change(&self, change: impl FnOnce(&mut Parts)) -> Result<(), PublishError> {
-        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut parts = self.lock();
         let mut next = parts.clone();
         change(&mut next);
-        if next == *parts {
-            return Ok(());
+        self.publish(&mut parts, next)
+    }
+
+    /// Takes what came beside an SVID. A refusal is logged and on record already, and the next change tries again. No
+    /// change is no success either: an error on record stays.
+    pub(crate) fn take(&self, change: impl FnOnce(&mut Parts)) {
+        let mut parts = self.lock();
+        let mut next = parts.clone();
+        change(&mut next);
+        if next != *parts {
+            let _ = self.publish(&mut parts, next);
         }
+    }
+
+    fn publish(&self, parts: &mut Parts, next: Parts) -> Result<(), PublishError> {
         if let Some(svid) = next.svid.clone() {
             self.publisher.publish(svid, next.bundles(), next.crls.clone())?;
             warn_of_broken_overlap(&parts.own, &next.own);
@@ -59,15 +71,13 @@ impl Assembly {
         Ok(())
     }
 
-    /// Takes what came beside an SVID. A refusal is logged and on record already, and the next change tries again.
-    pub(crate) fn take(&self, change: impl FnOnce(&mut Parts)) {
-        let _ = self.change(change);
+    fn lock(&self) -> MutexGuard<'_, Parts> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes everything away: we are nobody any more.
     pub(crate) fn withdraw(&self, reason: &str) {
-        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-        parts.svid = None;
+        self.lock().svid = None;
         self.publisher.withdraw(reason);
     }
 }

@@ -104,7 +104,7 @@ impl Files {
         // What was tried last, when, and whether it was taken.
         let mut tried: Option<([u8; 32], Instant, bool)> = None;
         loop {
-            match self.read().await {
+            match self.settled().await {
                 Ok(texts) => {
                     let digest = texts.digest();
                     let again = tried.is_some_and(|(before, at, taken)| {
@@ -123,6 +123,19 @@ impl Files {
             }
             watch.changed().await;
         }
+    }
+
+    /// Reads until two readings agree: files that are swapped in between would make a set of two renewals.
+    async fn settled(&self) -> Result<Texts, ReadError> {
+        let mut texts = self.read().await?;
+        for _ in 0..READINGS {
+            let again = self.read().await?;
+            if again.digest() == texts.digest() {
+                break;
+            }
+            texts = again;
+        }
+        Ok(texts)
     }
 
     async fn read(&self) -> Result<Texts, ReadError> {
@@ -150,5 +163,7 @@ impl Files {
     }
 }
 
+/// Files that never come to rest are judged as they are.
+const READINGS: usize = 5;
 /// A set that was refused may become valid by the clock.
 const AGAIN: Duration = Duration::from_secs(60);

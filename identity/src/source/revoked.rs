@@ -73,7 +73,12 @@ impl RevokedFile {
         loop {
             self.watch.changed().await;
             match self.look().await {
-                Ok(()) => last_error = None,
+                Ok(()) => {
+                    if last_error.take().is_some() {
+                        // Published again as it is, so that the error is not on record any longer.
+                        let _ = self.assembly.change(|_| {});
+                    }
+                }
                 Err(error) => self.tell(&error, &mut last_error),
             }
         }
