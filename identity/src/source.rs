@@ -181,7 +181,6 @@ struct Starter<'a> {
 
 impl Starter<'_> {
     fn start(&mut self) -> Result<(), StartError> {
-        let trust_domain = self.trust_domain()?;
         let expected = self.expected()?;
         if let Some(id) = &expected {
             self.assembly.publisher().expect(id.clone());
@@ -189,18 +188,21 @@ impl Starter<'_> {
         match &self.spec.source {
             IdentitySource::Closed { reason } => return Err(StartError::Closed(Arc::clone(reason))),
             IdentitySource::IstioCa(ca) => {
+                let trust_domain = self.trust_domain()?;
                 let (id, _) = own_id(expected, &trust_domain)?;
                 self.federate();
                 self.istio_ca(ca, id, trust_domain);
             }
             IdentitySource::Linkerd(ca) => {
+                let trust_domain = self.trust_domain()?;
                 self.federate();
                 self.linkerd(ca, trust_domain)?;
             }
             IdentitySource::BuiltIn { ttl } => {
-                let (id, spiffe) = own_id(expected, &trust_domain)?;
+                let (id, spiffe) = own_id(expected, &self.trust_domain()?)?;
                 self.built_in(id, spiffe, *ttl)?;
             }
+            // It says itself which trust domain its caller is in.
             IdentitySource::WorkloadApi { socket } => {
                 let target = workload_api::target(socket);
                 let target = target.ok_or_else(|| StartError::Socket(Arc::clone(socket)))?;
@@ -213,7 +215,7 @@ impl Starter<'_> {
                     roots: roots.clone(),
                     crl: crl.clone(),
                     profile: self.spec.profile,
-                    trust_domain,
+                    trust_domain: self.trust_domain()?,
                     assembly: Arc::clone(&self.assembly),
                 };
                 self.spawn(source.run(self.context.clone()));
@@ -226,6 +228,7 @@ impl Starter<'_> {
                     roots: Arc::clone(roots),
                     crl: crl.clone(),
                 };
+                let trust_domain = self.trust_domain()?;
                 let assembly = Arc::clone(&self.assembly);
                 self.spawn(files::Files { paths, profile: self.spec.profile, trust_domain, assembly }.run());
             }
