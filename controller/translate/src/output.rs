@@ -54,7 +54,7 @@ pub struct Registration {
     /// How it is told from others: everything that is given must match.
     pub selectors: Selectors,
     /// Life of its SVIDs; none: the issuer's default.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(with = "model::span::option", skip_serializing_if = "Option::is_none")]
     pub ttl: Option<Duration>,
     /// DNS names of its SVIDs.
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -124,8 +124,21 @@ struct Decision<'d, 'q, 'a, 'c> {
 enum Demand {
     Nothing,
     Wire(MeshWire),
-    /// It cannot be met: what is wrong, and the mend.
-    Closed(String, &'static str),
+    /// It cannot be met.
+    Closed(Unmet),
+}
+
+/// Why an endpoint is not dialled.
+struct Unmet {
+    message: String,
+    /// None if the owner has been told already.
+    mend: Option<&'static str>,
+}
+
+impl Unmet {
+    fn new(message: impl Into<String>, mend: &'static str) -> Self {
+        Self { message: message.into(), mend: Some(mend) }
+    }
 }
 
 /// The pod behind an endpoint.
@@ -145,9 +158,9 @@ impl<'c> Decision<'_, '_, '_, 'c> {
         let mut reached = Vec::with_capacity(endpoints.0.len());
         for (endpoint, behind) in endpoints.0.iter().zip(behind) {
             let demand = self.demand(endpoint, behind, has_sidecars);
-            let reach = self.meet(demand, behind).unwrap_or_else(|(message, mend)| {
+            let reach = self.meet(demand, behind).unwrap_or_else(|Unmet { message, mend }| {
                 let reason = message.as_str().into();
-                faults.insert((message, mend));
+                faults.extend(mend.map(|mend| (message, mend)));
                 Reach::Closed { reason }
             });
             reached.push(Endpoint { reach, ..endpoint.clone() });
@@ -202,40 +215,39 @@ impl<'c> Decision<'_, '_, '_, 'c> {
         }
         match &self.mark {
             Mark::Spiffe => return Demand::Wire(MeshWire::Spiffe),
-            Mark::Refused(message, mend) => return Demand::Closed(message.clone(), mend),
+            Mark::Refused(message) => return Demand::Closed(Unmet { message: message.clone(), mend: None }),
             Mark::None => {}
         }
         if !self.named.is_empty() {
             let message = "a BackendPolicy names who the endpoints may be, but one is not marked as meshed";
-            return Demand::Closed(
-                message.to_owned(),
-                "set mesh.mode Istio or Spiffe in it, or mark the endpoint",
-            );
+            let mend = "set mesh.mode Istio or Spiffe in it, or mark the endpoint";
+            return Demand::Closed(Unmet::new(message, mend));
         }
         let pods_are_known = self.context.index.inputs().mesh.pods;
         if matches!(behind, Behind::Unknown) && (pods_are_known || has_sidecars) {
             let message = "the pod of an endpoint is not known, and so it may be meshed";
-            return Demand::Closed(message.to_owned(), "add the Pod, or set mesh.mode in a BackendPolicy");
+            let mend = "add the Pod, or set mesh.mode in a BackendPolicy";
+            return Demand::Closed(Unmet::new(message, mend));
         }
         Demand::Nothing
     }
 
-    /// How an endpoint of which this is asked is reached; else what is wrong, and the mend.
-    fn meet(&self, demand: Demand, behind: Behind<'_>) -> Result<Reach, (String, &'static str)> {
+    /// How an endpoint of which this is asked is reached.
+    fn meet(&self, demand: Demand, behind: Behind<'_>) -> Result<Reach, Unmet> {
         let wire = match demand {
             Demand::Nothing => return Ok(Reach::AsBackend),
-            Demand::Closed(message, mend) => return Err((message, mend)),
+            Demand::Closed(unmet) => return Err(unmet),
             Demand::Wire(wire) => wire,
         };
         if self.asked.datagrams {
-            return Err(("meshed endpoints take no datagrams".to_owned(), OFF));
+            return Err(Unmet::new("meshed endpoints take no datagrams", OFF));
         }
         if let Some(reason) = &self.gateway.closed {
             let message = format!("the Gateway has no identity to show to meshed endpoints: {reason}");
-            return Err((message, "give it one, or set mesh.mode Off in a BackendPolicy"));
+            return Err(Unmet::new(message, "give it one, or set mesh.mode Off in a BackendPolicy"));
         }
         if self.gateway.profile == PeerProfile::LinkerdDns {
-            return Err(("Linkerd's wire is not implemented yet".to_owned(), OFF));
+            return Err(Unmet::new("Linkerd's wire is not implemented yet", OFF));
         }
         let ids = match (self.named.as_slice(), self.spiffe_ids.as_slice(), behind) {
             ([_, ..], ..) => self.named.clone(),
@@ -243,7 +255,7 @@ impl<'c> Decision<'_, '_, '_, 'c> {
             ([], [], Behind::Pod(pod)) => vec![self.own_id(pod)],
             ([], [], Behind::Unknown | Behind::Nobody) => {
                 let message = "an endpoint is to be meshed, but its pod is not known, nor who it is";
-                return Err((message.to_owned(), "name its SPIFFE ID in mesh.peers of a BackendPolicy"));
+                return Err(Unmet::new(message, "name its SPIFFE ID in mesh.peers of a BackendPolicy"));
             }
         };
         Ok(Reach::Mesh(Arc::new(MeshPeer {
@@ -274,7 +286,7 @@ impl<'c> Decision<'_, '_, '_, 'c> {
 }
 
 fn not_yet(what: &str) -> Demand {
-    Demand::Closed(format!("the endpoints are meshed, and {what} is not implemented yet"), OFF)
+    Demand::Closed(Unmet::new(format!("the endpoints are meshed, and {what} is not implemented yet"), OFF))
 }
 
 /// Istio's injector sets it.

@@ -54,9 +54,9 @@ impl Look<'_> {
             return None;
         };
         let name = TrustDomainName::from(name.as_str());
-        let mesh = &context.mesh;
-        let own = mesh.issuer_domain.as_deref() == Some(name.as_str())
-            || mesh.identities.values().any(|identity| *identity.trust_domain == *name.as_str());
+        let issuer = &context.index.inputs().mesh.trust_domain;
+        let own = issuer.as_deref() == Some(name.as_str())
+            || context.mesh.identities.values().any(|identity| *identity.trust_domain == *name.as_str());
         if own {
             let message =
                 format!("{name} is the own trust domain of this mesh, whose bundle comes with its identity");
@@ -117,8 +117,8 @@ impl Look<'_> {
     fn endpoint(&mut self, wanted: &FederationEndpoint, context: &mut Context<'_>) -> Option<BundleEndpoint> {
         let host = wanted.url.strip_prefix("https://").unwrap_or_default();
         if host.is_empty() || host.contains(['@', '?', '#', ' ']) || host.starts_with(['/', ':']) {
-            let message =
-                format!("{:?} is no https URL without user information, query and fragment", wanted.url);
+            // The URL is not repeated: what makes it unfit may be a password.
+            let message = "it is no https URL without user information, query and fragment";
             self.refuse("spec.endpoint.url", ("Accepted", "Invalid"), message, "", context);
             return None;
         }

@@ -38,7 +38,8 @@ pub(crate) struct Wanted<'a> {
     kind: Option<(MeshKind, &'a GatewayParameters)>,
     trust_domain: Option<&'a str>,
     identity: Option<(&'a MeshIdentity, &'a GatewayParameters)>,
-    is_stated: bool,
+    /// Who speaks of a mesh at all; the narrowest of them.
+    by: Option<&'a GatewayParameters>,
 }
 
 /// A Gateway whose identity is asked for.
@@ -59,7 +60,7 @@ impl<'a> Wanted<'a> {
             kind: said.iter().find_map(|(mesh, by)| Some((mesh.kind?, *by))),
             trust_domain: said.iter().find_map(|(mesh, _)| Some(mesh.trust_domain.as_ref()?.as_str())),
             identity: said.iter().find_map(|(mesh, by)| Some((mesh.identity.as_ref()?, *by))),
-            is_stated: !said.is_empty(),
+            by: said.first().map(|(_, by)| *by),
         }
     }
 
@@ -116,7 +117,7 @@ fn one<'a>(applicant: &Applicant<'a>, context: &mut Context<'a>) -> (GatewayMesh
         trust_domain: identity.trust_domain.clone(),
         profile,
         closed,
-        is_stated: wanted.is_stated && wanted.kind() != MeshKind::None,
+        is_stated: wanted.by.is_some() && wanted.kind() != MeshKind::None,
         identity: enter(gateway, &account, identity, context),
     };
     (mesh, verdict)

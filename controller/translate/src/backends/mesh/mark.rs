@@ -17,8 +17,8 @@ use crate::routes::origin;
 pub(super) enum Mark {
     None,
     Spiffe,
-    /// With something that is not served: what is wrong, and the mend.
-    Refused(String, &'static str),
+    /// With something that is not served, as the owner of the mark is told.
+    Refused(String),
 }
 
 impl Mark {
@@ -53,7 +53,7 @@ fn refused(key: &ObjectKey, message: &str, context: &mut Context<'_>) -> Mark {
         message,
         mend,
     ));
-    Mark::Refused(format!("{key} is marked with diolkos.io/mesh, but {message}"), mend)
+    Mark::Refused(format!("{key} is marked with diolkos.io/mesh, but {message}"))
 }
 
 fn value(metadata: &ObjectMeta) -> Option<&str> {

@@ -92,7 +92,7 @@ impl Reader<'_, '_, '_> {
         message: String,
         mend: &str,
     ) -> Box<Problem> {
-        match by {
+        match by.or(self.wanted.by) {
             Some(by) => fault(&by.key(), &format!("spec.mesh.identity.{field}"), message, mend).into(),
             None => fault(&self.gateway.key(), "spec.infrastructure.parametersRef", message, mend).into(),
         }
@@ -108,16 +108,21 @@ impl Reader<'_, '_, '_> {
             let message = "there is no built-in issuer here".to_owned();
             let mend = "start one, or name another source in mesh.identity of GatewayParameters";
             // A Gateway that has never heard of a mesh is not to blame for having none.
-            return match (by, self.wanted.is_stated) {
-                (None, false) => Ok(IdentitySource::Closed { reason: message.into() }),
-                _ => Err(self.fault(by, "builtIn", message, mend)),
+            return match (by, self.wanted.by) {
+                (None, None) => Ok(IdentitySource::Closed { reason: message.into() }),
+                (Some(by), _) => Err(self.fault(Some(by), "builtIn", message, mend)),
+                (None, Some(by)) => Err(fault(&by.key(), "spec.mesh.kind", message, mend).into()),
             };
         }
         if let (Some(own), Some(issuer)) = (self.wanted.trust_domain, &self.context.mesh.issuer_domain)
             && own != &**issuer
         {
             let message = format!("the built-in issuer is of trust domain {issuer}, not {own}");
-            return Err(self.fault(by, "builtIn", message, "use its trust domain, or another source"));
+            let mend = "use its trust domain, or another source";
+            return Err(match self.wanted.by {
+                Some(by) => fault(&by.key(), "spec.mesh.trustDomain", message, mend).into(),
+                None => self.fault(by, "builtIn", message, mend),
+            });
         }
         let ttl = wanted.and_then(|wanted| wanted.ttl).map_or(DEFAULT_TTL, Into::into);
         Ok(IdentitySource::BuiltIn { ttl })
