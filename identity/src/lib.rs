@@ -55,7 +55,7 @@ pub use material::{
     BundleStatus, Counters, Identity, IdentityMetrics, IdentityStatus, Material, PublishError, Publisher,
 };
 pub use pem::{CertificateFacts, PemError, revocation_lists, validate_key_pair, validate_roots};
-pub use source::{Running, SourceContext, start};
+pub use source::{FetchJwtError, OwnJwtSvid, Running, SourceContext, fetch_jwt_svid, start};
 pub use spiffe::{SpiffeId, TrustDomain};
 pub use svid::{SvidError, X509Svid};
 pub use tls::ConfigError;

@@ -43,6 +43,8 @@ use crate::id::{IdError, WorkloadId};
 use crate::issue::Issue;
 use crate::material::Identity;
 use crate::rotation::Schedule;
+pub use workload_api::fetch_jwt::{FetchJwtError, OwnJwtSvid, fetch_jwt_svid};
+
 use ask::Ask;
 use assembly::Assembly;
 

@@ -8,6 +8,7 @@ mod files;
 mod istio_answers;
 mod istio_ca;
 mod istio_faults;
+mod jwt_svid;
 mod linkerd;
 mod start;
 mod workload_api;

@@ -3,6 +3,7 @@
 //! A trust domain that a message leaves out is not believed any more, at once. A server that says that we are nobody
 //! (`PermissionDenied`) is believed too: the identity is withdrawn.
 
+pub(crate) mod fetch_jwt;
 mod jwt;
 mod message;
 

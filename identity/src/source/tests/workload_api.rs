@@ -18,26 +18,27 @@ use crate::clock::Clock;
 use crate::material::Identity;
 use crate::proto::workload::spiffe_workload_api_server::{SpiffeWorkloadApi, SpiffeWorkloadApiServer};
 use crate::proto::workload::{
-    JwtBundlesRequest, JwtBundlesResponse, JwtsvidRequest, JwtsvidResponse, ValidateJwtsvidRequest,
+    JwtBundlesRequest, JwtBundlesResponse, Jwtsvid, JwtsvidRequest, JwtsvidResponse, ValidateJwtsvidRequest,
     ValidateJwtsvidResponse, X509BundlesRequest, X509BundlesResponse, X509svid, X509svidRequest,
     X509svidResponse,
 };
 use crate::source::{Running, SourceContext, start_with};
 use crate::testing::TestCa;
 
-const SOCKET: &str = "unix:///run/agent.sock";
-const ID: &str = "spiffe://td.example/gw";
+pub(super) const SOCKET: &str = "unix:///run/agent.sock";
+pub(super) const ID: &str = "spiffe://td.example/gw";
 
 type Sent<T> = Result<T, Status>;
 type Streamed<T> = Pin<Box<dyn Stream<Item = Sent<T>> + Send>>;
 
 /// What the fake does with streams: whatever is here is sent to each that opens, then what is sent later.
 #[derive(Clone, Default)]
-struct Fake {
+pub(super) struct Fake {
     first: Arc<Mutex<Option<Sent<X509svidResponse>>>>,
     open: Arc<Mutex<Vec<mpsc::UnboundedSender<Sent<X509svidResponse>>>>>,
     jwt: Arc<Mutex<Option<JwtBundlesResponse>>>,
     streams: Arc<Mutex<usize>>,
+    pub(super) tokens: Arc<Mutex<Vec<Jwtsvid>>>,
 }
 
 impl Fake {
@@ -87,8 +88,15 @@ impl SpiffeWorkloadApi for Fake {
         Err(Status::unimplemented(""))
     }
 
-    async fn fetch_jwtsvid(&self, _: Request<JwtsvidRequest>) -> Result<Response<JwtsvidResponse>, Status> {
-        Err(Status::unimplemented(""))
+    async fn fetch_jwtsvid(
+        &self,
+        request: Request<JwtsvidRequest>,
+    ) -> Result<Response<JwtsvidResponse>, Status> {
+        check(&request)?;
+        if request.get_ref().audience != ["partner"] {
+            return Err(Status::permission_denied("no tokens for that audience"));
+        }
+        Ok(Response::new(JwtsvidResponse { svids: self.tokens.lock().unwrap().clone() }))
     }
 
     async fn fetch_jwt_bundles(
@@ -109,15 +117,15 @@ impl SpiffeWorkloadApi for Fake {
     }
 }
 
-struct Lab {
-    ca: TestCa,
+pub(super) struct Lab {
+    pub(super) ca: TestCa,
     clock: Clock,
-    fake: Fake,
-    net: Net,
+    pub(super) fake: Fake,
+    pub(super) net: Net,
 }
 
 impl Lab {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let lab = Self {
             ca: TestCa::new("td.example"),
             clock: clock(),
