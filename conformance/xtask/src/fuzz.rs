@@ -78,6 +78,7 @@ const TARGETS: &[(&str, &str)] = &[
     ("certificate_chain", "identity/fuzz"),
     ("bundle_document", "identity/fuzz"),
     ("jwt_svid", "identity/fuzz"),
+    ("csr", "identity/issuer/fuzz"),
 ];
 
 /// With an explicit target the flags below stay away from build scripts and procedural macros.

@@ -78,7 +78,7 @@ async fn rotate(request: &Request<Incoming>, shared: &Arc<Shared>) -> Response<F
         Some("true") => Overlap::Force,
         Some(_) => return failure(StatusCode::BAD_REQUEST, "force is true or false"),
     };
-    match shared.authority.rotate(overlap).await {
+    match shared.rotate(overlap).await {
         Ok(rotation) => match serde_json::to_value(rotation) {
             Ok(rotation) => answer(StatusCode::OK, &rotation),
             Err(error) => failure(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),

@@ -136,6 +136,3 @@ fn bearer(header: &[u8]) -> Result<&str, Refusal> {
 
 /// Longest token that is looked at; those of Kubernetes have about 1 KiB.
 const MAX_TOKEN: usize = 16 * 1024;
-
-#[cfg(test)]
-mod tests;

@@ -143,7 +143,7 @@ impl Issuer {
     /// # Errors
     /// [`RotationError`] names both roots if one is under way.
     pub async fn rotate_root(&self, overlap: Overlap) -> Result<Rotation, RotationError> {
-        self.shared.authority.rotate(overlap).await
+        self.shared.rotate(overlap).await
     }
 
     /// How it fares.
@@ -240,6 +240,13 @@ impl Shared {
         }
     }
 
+    /// Rotates, and shows the new bundle to everybody before it returns.
+    pub(crate) async fn rotate(&self, overlap: Overlap) -> Result<Rotation, RotationError> {
+        let rotation = self.authority.rotate(overlap).await;
+        self.registry.merge_own(&self.authority.current().bundle);
+        rotation
+    }
+
     pub(crate) async fn bootstrap_token(
         &self,
         registration: &str,
@@ -302,8 +309,8 @@ impl Start<'_> {
             serving: serving.clone(),
         };
         let bundle = self.mint.authority.bundle();
-        let life = own.renew().await.map_err(IssuerError::Certificate)?;
-        self.spawn(own.run(life, bundle));
+        let due = own.renew().await.map_err(IssuerError::Certificate)?;
+        self.spawn(own.run(due, bundle));
         Ok(serving)
     }
 

@@ -1,9 +1,9 @@
 //! The issuer's own SVID, which its listeners show: issued like any other, and renewed by itself.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use identity::SpiffeId;
+use identity::{SpiffeId, TrustBundle};
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::sync::watch;
@@ -23,11 +23,11 @@ pub(crate) struct Own {
 }
 
 impl Own {
-    /// Issues one now.
+    /// Issues one now, and says when the next is due: at half of its life.
     ///
     /// # Errors
     /// In words: nothing can sign, say.
-    pub(crate) async fn renew(&self) -> Result<Duration, String> {
+    pub(crate) async fn renew(&self) -> Result<SystemTime, String> {
         let who =
             Who { method: Method::InProcess, caller: "the issuer itself".to_owned(), peer: String::new() };
         let order = Order {
@@ -42,29 +42,25 @@ impl Own {
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.to_vec()));
         let key = provider().key_provider.load_private_key(key).map_err(|error| error.to_string())?;
         self.serving.set(CertifiedKey::new(issued.chain, key));
-        Ok(issued.not_after.duration_since(self.mint.clock.now()).unwrap_or_default())
+        let now = self.mint.clock.now();
+        Ok(now + issued.not_after.duration_since(now).unwrap_or_default() / 2)
     }
 
-    /// Renews at half of its life, and when the roots change.
-    pub(crate) async fn run(
-        self,
-        mut life: Duration,
-        mut bundle: watch::Receiver<Arc<identity::TrustBundle>>,
-    ) {
+    /// Renews when it is due, and when the roots change.
+    pub(crate) async fn run(self, mut due: SystemTime, mut bundle: watch::Receiver<Arc<TrustBundle>>) {
         loop {
-            let at = self.mint.clock.now() + life / 2;
             tokio::select! {
-                () = self.mint.clock.sleep_until(at) => {}
+                () = self.mint.clock.sleep_until(due) => {}
                 changed = bundle.changed() => if changed.is_err() { return },
             }
-            life = match self.renew().await {
-                Ok(life) => {
+            due = match self.renew().await {
+                Ok(due) => {
                     info!(id = %self.id, "The issuer's own SVID was renewed");
-                    life
+                    due
                 }
                 Err(failure) => {
                     error!(error = %failure, "The issuer's own SVID was not renewed");
-                    AGAIN * 2
+                    self.mint.clock.now() + AGAIN
                 }
             };
         }

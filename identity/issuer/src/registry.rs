@@ -100,6 +100,12 @@ impl Registry {
         });
     }
 
+    /// Shows our own bundle as it is now.
+    pub(crate) fn merge_own(&self, own: &Arc<TrustBundle>) {
+        let federated = self.federation.bundles().borrow().clone();
+        self.merge(own, &federated);
+    }
+
     /// Keeps the bundles together for as long as it runs.
     pub(crate) async fn run(self: Arc<Self>, mut own: watch::Receiver<Arc<TrustBundle>>) {
         let mut federated = self.federation.bundles();

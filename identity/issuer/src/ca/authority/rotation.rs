@@ -183,7 +183,8 @@ impl Authority {
 
     async fn rotate_external(&self, overlap: Overlap) -> Result<Rotation, RotationError> {
         let mut inner = self.inner.lock().await;
-        let (Overlap::Force, Some(pending)) = (overlap, inner.pending.take()) else {
+        let pending = if overlap == Overlap::Force { inner.pending.take() } else { None };
+        let Some(pending) = pending else {
             return Err(match self.kind {
                 crate::settings::CaKind::Upstream { .. } => RotationError::Upstream,
                 _ => RotationError::Files,

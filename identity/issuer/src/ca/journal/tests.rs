@@ -1,3 +1,5 @@
+//! The journal: crashes, corruption, and who else may read.
+
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! The rotation, step by step.
+
 use super::*;
 
 const LIFE: u64 = 600;

@@ -1,3 +1,5 @@
+//! Processes, and selectors.
+
 use super::*;
 
 #[test]
