@@ -10,10 +10,12 @@ use crate::source::{SourceContext, start_with};
 #[tokio::test(start_paused = true)]
 async fn an_identity_that_is_not_resolved_is_closed_and_says_why() {
     let closed = IdentitySource::Closed { reason: "Secret edge/gw is not there".into() };
+    let files =
+        IdentitySource::Files { certificate: "a".into(), key: "b".into(), roots: "c".into(), crl: None };
     let socket = |text: &str| IdentitySource::WorkloadApi { socket: text.into() };
     let cases = [
         ("td.example", None, closed, "the identity is not resolved: Secret edge/gw is not there"),
-        ("TD/x", None, socket("unix:///x"), "is no trust domain"),
+        ("TD/x", None, files, "is no trust domain"),
         ("td.example", Some("spiffe://td.example"), socket("unix:///x"), "cannot be the gateway's identity"),
         ("td.example", None, socket("unix://relative"), "is no Workload API"),
         ("td.example", None, socket("tcp://localhost:1"), "is no Workload API"),
