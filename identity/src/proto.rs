@@ -5,26 +5,10 @@ use std::fmt;
 
 /// `istio.v1.auth`: a certificate for the authenticated caller.
 #[path = "proto/generated/istio.v1.auth.rs"]
-#[allow(
-    missing_docs,
-    unreachable_pub,
-    unused_qualifications,
-    clippy::all,
-    clippy::pedantic,
-    reason = "generated code"
-)]
 pub mod istio;
 
 /// The SPIFFE Workload API.
 #[path = "proto/generated/spiffe_workload.rs"]
-#[allow(
-    missing_docs,
-    unreachable_pub,
-    unused_qualifications,
-    clippy::all,
-    clippy::pedantic,
-    reason = "generated code"
-)]
 pub mod workload;
 
 /// Written by hand, so that no dump of a message shows a key.
