@@ -201,13 +201,14 @@ impl Publisher {
         crls: Vec<CertificateRevocationListDer<'static>>,
     ) -> Result<(), PublishError> {
         match self.prepare(svid, bundles, crls) {
-            Ok(Some(current)) => {
+            Ok(Some((current, alarm))) => {
+                self.0.record().published(alarm.map(|error| error.to_string()), self.0.clock.now());
                 self.install(current);
                 Ok(())
             }
             Ok(None) => {
                 // What went wrong in between is over.
-                self.0.record().published();
+                self.0.record().confirmed();
                 Ok(())
             }
             Err(error) => {
@@ -219,13 +220,13 @@ impl Publisher {
         }
     }
 
-    /// Checks and prebuilds; none: nothing has changed.
+    /// Checks and prebuilds, and says what is wrong all the same; none: nothing has changed.
     fn prepare(
         &self,
         svid: X509Svid,
         bundles: TrustBundles,
         crls: Vec<CertificateRevocationListDer<'static>>,
-    ) -> Result<Option<Current>, PublishError> {
+    ) -> Result<Option<(Current, Option<VerifyError>)>, PublishError> {
         let held = self.0.current.load_full();
         let held = held.as_ref().map(|current| &current.material);
         let same_svid = held.is_some_and(|held| held.svid == svid);
@@ -238,27 +239,25 @@ impl Publisher {
         }
         let mut trust = Trust::new(&bundles, Revocations::read(&crls)?);
         trust.prepare(svid.chain());
-        match trust.verify(svid.chain(), Role::Any, self.0.profile, self.0.clock.now()) {
-            Ok(_) => {}
+        let alarm = match trust.verify(svid.chain(), Role::Any, self.0.profile, self.0.clock.now()) {
+            Ok(_) => None,
             // That others will refuse us is no reason to go on believing whom the lists revoke.
-            Err(error @ VerifyError::Revoked { .. }) => self.alarm(&error),
-            Err(error) if same_svid => self.alarm(&error),
+            Err(error @ VerifyError::Revoked { .. }) => Some(error),
+            Err(error) if same_svid => Some(error),
             Err(error) => return Err(PublishError::Untrusted(error)),
+        };
+        if let Some(error) = &alarm {
+            warn!(identity = %self.0.name, %error, "Own certificate is not believed any more");
         }
         let generation = self.0.changed.borrow().saturating_add(1);
-        Ok(Some(Current { material: Arc::new(Material { svid, bundles, crls, generation }), trust }))
-    }
-
-    fn alarm(&self, error: &VerifyError) {
-        warn!(identity = %self.0.name, %error, "Own certificate is not believed any more");
-        self.0.record().alarm(error.to_string(), self.0.clock.now());
+        let material = Arc::new(Material { svid, bundles, crls, generation });
+        Ok(Some((Current { material, trust }, alarm)))
     }
 
     fn install(&self, current: Current) {
         let material = Arc::clone(&current.material);
         self.0.current.store(Some(Arc::new(current)));
         self.0.counters.renewed(material.svid.not_after(), material.generation);
-        self.0.record().published();
         self.0.changed.send_replace(material.generation);
         info!(
             identity = %self.0.name,

@@ -42,7 +42,7 @@ pub struct IdentityStatus {
     /// When the next renewal is due.
     #[serde(serialize_with = "seconds", skip_serializing_if = "Option::is_none")]
     pub next_renewal: Option<SystemTime>,
-    /// What went wrong last; none since the last success.
+    /// What went wrong last since the last success, or is wrong with the material that is used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
     /// When it went wrong.
@@ -85,19 +85,24 @@ pub(super) struct Record {
     last_error: Option<(String, SystemTime)>,
     failures: u64,
     withdrawn: Option<Arc<str>>,
-    /// The last publication was taken with an alarm: its text stays until the next one.
-    alarmed: bool,
+    /// What is wrong with the material that is used.
+    alarm: Option<(String, SystemTime)>,
     /// Up to when the events of which generation's life were told.
     pub(super) told: Option<(u64, SystemTime)>,
 }
 
 impl Record {
-    pub(super) fn published(&mut self) {
+    /// New material was taken, though something may be wrong with it.
+    pub(super) fn published(&mut self, alarm: Option<String>, now: SystemTime) {
+        self.alarm = alarm.map(|alarm| (alarm, now));
+        self.confirmed();
+    }
+
+    /// The source works: it gave new material, or the same again.
+    pub(super) fn confirmed(&mut self) {
         self.failures = 0;
+        self.last_error = None;
         self.withdrawn = None;
-        if !std::mem::take(&mut self.alarmed) {
-            self.last_error = None;
-        }
     }
 
     pub(super) fn failed(&mut self, error: String, now: SystemTime) {
@@ -105,19 +110,18 @@ impl Record {
         self.last_error = Some((error, now));
     }
 
-    /// Something is wrong with material that is taken all the same.
-    pub(super) fn alarm(&mut self, error: String, now: SystemTime) {
-        self.last_error = Some((error, now));
-        self.alarmed = true;
-    }
-
     pub(super) fn withdrawn(&mut self, reason: &str, now: SystemTime) {
         self.withdrawn = Some(reason.into());
         self.last_error = Some((reason.to_owned(), now));
     }
 
+    /// What went wrong last, or is still wrong.
+    fn trouble(&self) -> Option<&(String, SystemTime)> {
+        self.last_error.as_ref().or(self.alarm.as_ref())
+    }
+
     pub(super) fn last_error_text(&self) -> Option<String> {
-        self.last_error.as_ref().map(|(error, _)| error.clone())
+        self.trouble().map(|(error, _)| error.clone())
     }
 
     /// Why there is no material.
@@ -149,8 +153,8 @@ impl Shared {
             not_before: svid.map(|svid| svid.not_before()),
             not_after: svid.map(|svid| svid.not_after()),
             next_renewal: record.next_renewal,
-            last_error: record.last_error.as_ref().map(|(error, _)| error.clone()),
-            last_error_at: record.last_error.as_ref().map(|(_, at)| *at),
+            last_error: record.last_error_text(),
+            last_error_at: record.trouble().map(|(_, at)| *at),
             failures: record.failures,
             generation: *self.changed.borrow(),
             bundles: material.map_or_else(BTreeMap::new, |material| bundle_status(&material.bundles)),

@@ -103,6 +103,11 @@ fn bundles_are_taken_with_an_svid_that_is_in_use() {
     assert_eq!((material.generation, &material.bundles), (2, &new.bundles()));
     let error = identity.status().last_error.unwrap();
     assert!(error.contains("the bundle of td.example holds"), "{error}");
+    // The same again is a success of the source, but does not mend it.
+    publisher.failed(&std::io::Error::other("timed out"));
+    publisher.publish(svid.clone(), new.bundles(), Vec::new()).unwrap();
+    let status = identity.status();
+    assert_eq!((status.failures, status.last_error), (0, Some(error)));
     // Everything revoked.
     let empty = TrustBundles::of(new.trust_domain().clone(), TrustBundle::default());
     publisher.publish(svid.clone(), empty, Vec::new()).unwrap();
@@ -110,6 +115,8 @@ fn bundles_are_taken_with_an_svid_that_is_in_use() {
     // Ourselves revoked: whom the list revokes besides must not be believed longer for it.
     publisher.publish(svid.clone(), old.bundles(), vec![old.revoke(&[&svid.chain()[0]])]).unwrap();
     assert!(identity.status().last_error.unwrap().contains("is revoked by"));
+    publisher.publish(svid, old.bundles(), Vec::new()).unwrap();
+    assert_eq!(identity.status().last_error, None);
 }
 
 #[test]
