@@ -1,4 +1,5 @@
 //! The project's own sources of identities as callers of the issuer, over its sockets and in its process.
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking, helpers included")]
 
 use std::collections::BTreeMap;
 use std::path::Path;
