@@ -18,6 +18,7 @@ mod value;
 mod wire;
 
 /// The messages, as generated.
+#[expect(clippy::large_enum_variant, reason = "messages live for the time of a conversion only")]
 #[path = "proto/generated/diolkos.v1.rs"]
 pub mod pb;
 
