@@ -3,6 +3,7 @@
 //! Nothing here falls back: an endpoint that is marked as meshed is reached by mesh mTLS or not at all.
 
 mod mark;
+mod pods;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,11 +13,12 @@ use api::gateway_api::ObjectMeta;
 use api::own::{BackendMeshMode, BackendPolicy, MeshBackendPeer};
 use api::{Object, ObjectKey};
 use model::{
-    Address, ClientTls, Endpoint, EndpointSet, MeshPeer, MeshWire, Origin, PeerProfile, Reach, SubjectName,
+    ClientTls, Endpoint, EndpointSet, MeshPeer, MeshWire, Origin, PeerProfile, Reach, SubjectName,
     UpstreamTls,
 };
 
 use self::mark::Mark;
+use self::pods::{Behind, has_sidecar, is_ambient};
 use crate::context::Context;
 use crate::mesh::{GatewayMesh, service_account_id};
 use crate::policy::Levels;
@@ -141,18 +143,11 @@ impl Unmet {
     }
 }
 
-/// The pod behind an endpoint.
-#[derive(Clone, Copy)]
-enum Behind<'a> {
-    Pod(&'a Pod),
-    /// There is one, but it is not among the objects.
-    Unknown,
-    Nobody,
-}
-
 impl<'c> Decision<'_, '_, '_, 'c> {
     fn all(&mut self, endpoints: &EndpointSet) -> (Vec<Endpoint>, BTreeSet<(String, &'static str)>) {
-        let behind: Vec<_> = endpoints.0.iter().map(|endpoint| self.behind(endpoint)).collect();
+        let (namespace, selector) = (&self.asked.key.namespace, self.asked.selector);
+        let behind = |endpoint| pods::behind(self.context.index, namespace, selector, endpoint);
+        let behind: Vec<_> = endpoints.0.iter().map(behind).collect();
         let has_sidecars = behind.iter().any(|behind| matches!(behind, Behind::Pod(pod) if has_sidecar(pod)));
         let mut faults = BTreeSet::new();
         let mut reached = Vec::with_capacity(endpoints.0.len());
@@ -166,33 +161,6 @@ impl<'c> Decision<'_, '_, '_, 'c> {
             reached.push(Endpoint { reach, ..endpoint.clone() });
         }
         (reached, faults)
-    }
-
-    /// The pod that the EndpointSlice or selector named; else the one that has the address and the Service's labels.
-    fn behind(&self, endpoint: &Endpoint) -> Behind<'c> {
-        let namespace = self.asked.key.namespace.as_str();
-        let Address::Ip(address) = endpoint.address else { return Behind::Nobody };
-        if !endpoint.workload.is_empty() {
-            let pod = self.context.index.find::<Pod>(namespace, &endpoint.workload);
-            // A pod that has other addresses is another one than the slice is about.
-            return match pod.filter(|pod| may_have(pod, &address.to_string())) {
-                Some(pod) => Behind::Pod(pod),
-                None => Behind::Unknown,
-            };
-        }
-        let Some(selector) = self.asked.selector.filter(|selector| !selector.is_empty()) else {
-            return Behind::Nobody;
-        };
-        let selected = |pod: &&&Pod| {
-            let labels = pod.metadata.labels.as_ref();
-            selector.iter().all(|(key, value)| labels.and_then(|labels| labels.get(key)) == Some(value))
-        };
-        let mut pods = self.context.index.pods_at(namespace, address).iter().filter(selected);
-        match (pods.next(), pods.next()) {
-            (Some(pod), None) => Behind::Pod(pod),
-            (Some(_), Some(_)) => Behind::Unknown,
-            (None, _) => Behind::Nobody,
-        }
     }
 
     fn demand(&mut self, endpoint: &Endpoint, behind: Behind<'c>, has_sidecars: bool) -> Demand {
@@ -209,7 +177,7 @@ impl<'c> Decision<'_, '_, '_, 'c> {
                     None => return Demand::Wire(MeshWire::Istio),
                     Some(policy) => _ = self.set_by.insert("mesh.disabled".into(), origin(&policy.key())),
                 }
-            } else if mark::is_ambient(pod, self.context) {
+            } else if is_ambient(pod, self.context.index) {
                 return not_yet("ambient mode (HBONE)");
             }
         }
@@ -224,7 +192,9 @@ impl<'c> Decision<'_, '_, '_, 'c> {
             return Demand::Closed(Unmet::new(message, mend));
         }
         let pods_are_known = self.context.index.inputs().mesh.pods;
-        if matches!(behind, Behind::Unknown) && (pods_are_known || has_sidecars) {
+        if let Behind::Unknown { may_be_meshed } = behind
+            && (may_be_meshed || pods_are_known || has_sidecars)
+        {
             let message = "the pod of an endpoint is not known, and so it may be meshed";
             let mend = "add the Pod, or set mesh.mode in a BackendPolicy";
             return Demand::Closed(Unmet::new(message, mend));
@@ -253,7 +223,7 @@ impl<'c> Decision<'_, '_, '_, 'c> {
             ([_, ..], ..) => self.named.clone(),
             ([], [_, ..], _) => self.spiffe_ids.clone(),
             ([], [], Behind::Pod(pod)) => vec![self.own_id(pod)],
-            ([], [], Behind::Unknown | Behind::Nobody) => {
+            ([], [], Behind::Unknown { .. } | Behind::Nobody) => {
                 let message = "an endpoint is to be meshed, but its pod is not known, nor who it is";
                 return Err(Unmet::new(message, "name its SPIFFE ID in mesh.peers of a BackendPolicy"));
             }
@@ -287,20 +257,6 @@ impl<'c> Decision<'_, '_, '_, 'c> {
 
 fn not_yet(what: &str) -> Demand {
     Demand::Closed(Unmet::new(format!("the endpoints are meshed, and {what} is not implemented yet"), OFF))
-}
-
-/// Istio's injector sets it.
-fn has_sidecar(pod: &Pod) -> bool {
-    let labels = pod.metadata.labels.as_ref();
-    labels.and_then(|labels| labels.get("security.istio.io/tlsMode")).is_some_and(|mode| mode == "istio")
-}
-
-/// Whether a pod has an address, or has none that is known.
-fn may_have(pod: &Pod, address: &str) -> bool {
-    let Some(status) = &pod.status else { return true };
-    let others = status.pod_ips.iter().flatten().map(|known| known.ip.as_str());
-    let mut known = status.pod_ip.as_deref().into_iter().chain(others).peekable();
-    known.peek().is_none() || known.any(|known| known == address)
 }
 
 const OFF: &str = "set mesh.mode Off in a BackendPolicy if plaintext will do";

@@ -24,7 +24,14 @@ pub(super) fn apply(state: &mut GatewayState<'_>, context: &mut Context<'_>) {
         let name = (&listener.owner.clone(), listener.spec.name.as_str());
         let Some(choice) = policy::mesh(key, name, &context.policies) else { continue };
         match (protocol, choice.mode) {
-            (_, ListenerMeshMode::Off) | (ListenerProtocol::Http | ListenerProtocol::Tcp, _) => {}
+            (_, ListenerMeshMode::Off) => {}
+            (ListenerProtocol::Http | ListenerProtocol::Tcp, _) => {
+                if let Some(reason) = &mesh.closed {
+                    let target = policy::target_of(choice.by, key, &listener.owner);
+                    let verdict = Verdict::no("Invalid", no_identity(reason));
+                    context.policies.listener.verdict(choice.by, &target, verdict);
+                }
+            }
             (ListenerProtocol::Https | ListenerProtocol::TlsTerminate, _) => {
                 ask(listener, key, mesh, &choice, context);
             }
@@ -65,6 +72,12 @@ fn ask(
     choice: &MeshChoice<'_>,
     context: &mut Context<'_>,
 ) {
+    if let Some(reason) = &mesh.closed
+        && choice.mode == ListenerMeshMode::Strict
+    {
+        refuse(listener, gateway, choice.by, "Invalid", no_identity(reason), context);
+        return;
+    }
     if listener.client_auth == ClientAuth::None {
         listener.set_by = choice.set_by(&listener.spec.name);
         if let Some(clients) = choice.clients(mesh) {
@@ -83,6 +96,10 @@ fn ask(
         let target = policy::target_of(choice.by, gateway, &listener.owner);
         context.policies.listener.verdict(choice.by, &target, Verdict::no("Conflicted", message));
     }
+}
+
+fn no_identity(reason: &str) -> String {
+    format!("the Gateway has no identity, and so no bundle to judge mesh peers by: {reason}")
 }
 
 /// A listener whose clients must be mesh peers, and cannot be, serves nobody.

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use api::Object;
 use api::ObjectKey;
 use api::gateway_api::Gateway;
-use api::own::{self, GatewayParameters, MeshIdentity, MeshKind};
-use model::{GatewayIdentity, IdentityName, IdentitySource, PeerProfile};
+use api::own::{self, GatewayParameters, MeshIdentity, MeshKind, ParseSpiffeIdError, SpiffeId};
+use model::{GatewayIdentity, IdentityName, IdentitySource, KeyPair, PeerProfile};
 
 use self::source::Source;
 use super::DEFAULT_TRUST_DOMAIN;
@@ -62,6 +62,29 @@ impl<'a> Wanted<'a> {
             identity: said.iter().find_map(|(mesh, by)| Some((mesh.identity.as_ref()?, *by))),
             by: said.first().map(|(_, by)| *by),
         }
+    }
+
+    /// Whether a certificate says who the Gateway is: by one SPIFFE ID, of its own trust domain. (The rest is checked by
+    /// who uses it; this much is known without a clock and is what is mostly wrong.)
+    fn is_svid(&self, pair: Option<&Arc<KeyPair>>) -> Result<(), String> {
+        let facts =
+            pair.map(|pair| identity::validate_key_pair(&pair.certificate_chain, pair.private_key.expose()));
+        let facts = facts.transpose().map_err(|error| error.to_string())?.unwrap_or_default();
+        if self.kind() == MeshKind::Linkerd {
+            return Ok(());
+        }
+        let [id] = facts.uris.as_slice() else {
+            let many = facts.uris.len();
+            return Err(format!("its certificate is no SVID: it has {many} URI names, and must have one"));
+        };
+        let id: SpiffeId = id.parse().map_err(|error: ParseSpiffeIdError| error.to_string())?;
+        let own = self.trust_domain.unwrap_or(DEFAULT_TRUST_DOMAIN);
+        if id.trust_domain() != own {
+            return Err(format!(
+                "{id} is not of trust domain {own}, which mesh.trustDomain says or leaves unsaid"
+            ));
+        }
+        Ok(())
     }
 
     fn kind(&self) -> MeshKind {

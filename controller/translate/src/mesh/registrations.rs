@@ -71,6 +71,11 @@ fn read(
         let message = "nothing tells the workload from others; name a uid, gid, path or pod".to_owned();
         return Err(("spec.selectors", "Invalid", message));
     }
+    if let Some(name) = spec.dns_names.iter().find(|name| is_foreign(name, registration.namespace())) {
+        let message =
+            format!("{name} is a name of another namespace or mesh; use names that are the workload's own");
+        return Err(("spec.dnsNames", "ForeignName", message));
+    }
     if let Some(older) = taken.get(&selectors) {
         let message =
             format!("{older}, which is older, has the same selectors; tell the two workloads apart");
@@ -88,6 +93,15 @@ fn read(
             .map(|domains| domains.iter().map(|domain| domain.as_str().into()).collect()),
         hint: spec.hint.as_deref().unwrap_or_default().into(),
     }))
+}
+
+/// Whether a DNS name is that of a Service of another namespace (`istiod.istio-system.svc`), or one by which Linkerd
+/// knows a workload: who trusts the issuer's roots would take its holder for that.
+fn is_foreign(name: &str, namespace: &str) -> bool {
+    let labels: Vec<&str> = name.split('.').collect();
+    let foreign_service = |pair: &[&str]| matches!(pair, [before, "svc"] if *before != namespace);
+    labels.windows(2).any(foreign_service)
+        || labels.windows(2).any(|pair| pair == ["serviceaccount", "identity"])
 }
 
 fn selectors(wanted: &WorkloadSelectors) -> Selectors {

@@ -1,9 +1,9 @@
-//! `diolkos.io/mesh` on a Service or its namespace, and Istio's marks of ambient pods.
+//! `diolkos.io/mesh` on a Service or its namespace.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use api::core::{Namespace, Pod};
+use api::core::Namespace;
 use api::gateway_api::ObjectMeta;
 use api::{Object, ObjectKey};
 use model::Origin;
@@ -60,21 +60,6 @@ fn value(metadata: &ObjectMeta) -> Option<&str> {
     let label = metadata.labels.as_ref().and_then(|labels| labels.get(MESH));
     let annotation = || metadata.annotations.as_ref().and_then(|annotations| annotations.get(MESH));
     label.or_else(annotation).map(String::as_str)
-}
-
-/// Istio: the CNI plugin notes on the pod that it redirects its traffic; before that labels ask for it, the pod's own
-/// before its namespace's.
-pub(super) fn is_ambient(pod: &Pod, context: &Context<'_>) -> bool {
-    let annotations = pod.metadata.annotations.as_ref();
-    let redirected = annotations.and_then(|annotations| annotations.get("ambient.istio.io/redirection"));
-    if redirected.is_some_and(|state| state == "enabled") {
-        return true;
-    }
-    let mode = |metadata: &ObjectMeta| {
-        metadata.labels.as_ref().and_then(|labels| labels.get("istio.io/dataplane-mode")).cloned()
-    };
-    let of_namespace = || mode(&context.index.find::<Namespace>("", pod.namespace())?.metadata);
-    mode(&pod.metadata).or_else(of_namespace).is_some_and(|mode| mode == "ambient")
 }
 
 const MESH: &str = "diolkos.io/mesh";

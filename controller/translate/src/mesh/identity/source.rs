@@ -218,6 +218,9 @@ impl Reader<'_, '_, '_> {
                 let certificates = &mut self.context.certificates;
                 let key_pair = certificates.key_pair(&granted).map_err(|error| error.to_string())?;
                 let roots = certificates.trust_anchors(&granted).map_err(|error| error.to_string())?;
+                self.wanted
+                    .is_svid(certificates.secret(&key_pair))
+                    .map_err(|error| format!("{}: {error}", granted.get()))?;
                 Ok(IdentitySource::Secret { key_pair, roots, crl: certificates.revocation_lists(&granted) })
             });
         read.map_err(|message| {
