@@ -9,9 +9,16 @@
 //! | `error` | the reasons |
 //! | `bounds` | what is refused before a signature is looked at |
 //! | `leaf` | the leaf's own rules |
+//! | `paths` | how many paths a chain's names allow |
 //! | `issuers` | the rules for what signed it, beyond webpki's |
 //! | `trust` | anchors by trust domain, and the path to one of them |
 //! | `revocation` | CRLs |
+//!
+//! | profile | the leaf's name | BasicConstraints |
+//! |---|---|---|
+//! | `spiffe-strict` | exactly one URI, a workload's SPIFFE ID | must be there |
+//! | `istio` | the same; the path need not be `/ns/…/sa/…`, as federated domains have others | may be missing, counted |
+//! | `linkerd-dns` | exactly one DNS name and no URI | may be missing, counted |
 //!
 //! Known limit (X23): webpki refuses every chain below a CA with URI name constraints, also one that they permit.
 
@@ -19,6 +26,7 @@ mod bounds;
 mod error;
 mod issuers;
 mod leaf;
+mod paths;
 mod revocation;
 mod trust;
 

@@ -112,8 +112,8 @@ pub(super) fn protocols(wire: MeshWire, alpn: ClientAlpn) -> Vec<Vec<u8>> {
 struct OwnSvid(Identity);
 
 impl ResolvesClientCert for OwnSvid {
-    /// The server's hints are not looked at: there is one SVID. Without material there is none, but then the server
-    /// was refused already, which is verified first.
+    /// The server's hints are not looked at: there is one SVID. Without material there is none; the handshake then fails,
+    /// as the verifier has nothing to judge the server by either.
     fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         self.0.certified_key()
     }

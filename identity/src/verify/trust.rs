@@ -15,7 +15,7 @@ use x509_parser::oid_registry::OID_X509_EXT_SUBJECT_KEY_IDENTIFIER;
 use x509_parser::prelude::FromDer;
 
 use super::revocation::{self, Revocations};
-use super::{Forgiven, Leaf, Role, VerifyError, bounds, issuers};
+use super::{Forgiven, Leaf, Role, VerifyError, bounds, issuers, paths};
 use crate::bundle::TrustBundles;
 use crate::id::WorkloadId;
 use crate::tls::provider;
@@ -30,6 +30,8 @@ pub(crate) struct Trust {
 #[derive(Debug)]
 struct Domain {
     anchors: Vec<TrustAnchor<'static>>,
+    /// The anchors' names, as DER.
+    subjects: Vec<Vec<u8>>,
     /// For the log: name and key identifier of each root.
     roots: String,
 }
@@ -53,13 +55,14 @@ impl Trust {
                 .filter_map(|root| webpki::anchor_from_trusted_cert(root).ok())
                 .map(|anchor| anchor.to_owned())
                 .collect();
-            for anchor in &anchors {
-                let subject = revocation::in_sequence(&anchor.subject);
+            let subjects: Vec<_> =
+                anchors.iter().map(|anchor| revocation::in_sequence(&anchor.subject)).collect();
+            for (anchor, subject) in anchors.iter().zip(&subjects) {
                 let spki = webpki::spki_for_anchor(anchor);
-                revoked.iter_mut().for_each(|list| list.prepare(&subject, &spki));
+                revoked.iter_mut().for_each(|list| list.prepare(subject, &spki));
             }
             let roots = bundle.x509.iter().map(described_root).collect::<Vec<_>>().join(", ");
-            domains.insert(trust_domain.clone(), Domain { anchors, roots });
+            domains.insert(trust_domain.clone(), Domain { anchors, subjects, roots });
         }
         Self { domains, revoked }
     }
@@ -89,6 +92,7 @@ impl Trust {
         if domain.anchors.is_empty() {
             return Err(VerifyError::EmptyBundle { trust_domain: trust_domain.as_str().into() });
         }
+        paths::check(&parsed, &domain.subjects)?;
         let revoked = &self.revoked;
         Attempt { trust_domain, domain, revoked, leaf: &leaf, parsed: &parsed, role, now }
             .find_path(chain)?;

@@ -99,3 +99,31 @@ fn x26_a_knot_of_issuers_is_refused_within_the_budget() {
         "{error}"
     );
 }
+
+/// All of them have the root's own name: some two thousand paths end at the root, by name.
+#[test]
+fn x26_a_knot_of_the_roots_name_is_refused_before_a_signature() {
+    let ca = ca();
+    let params = ca_params("td.example root");
+    let forged = CertifiedIssuer::self_signed(params.clone(), KeyPair::generate().unwrap()).unwrap();
+    let leaf = leaf_params(ID).signed_by(&KeyPair::generate().unwrap(), &forged).unwrap();
+    let twin = || params.signed_by(&KeyPair::generate().unwrap(), &forged).unwrap().der().clone();
+    let mut chain = vec![leaf.der().clone(), twin(), twin()];
+    // Five paths: each is tried.
+    let error = verify(&chain, &ca.bundles()).unwrap_err();
+    assert!(matches!(error, VerifyError::BadSignature { .. }), "{error}");
+    chain.extend([twin(), twin(), twin(), twin()]);
+    assert_eq!(verify(&chain, &ca.bundles()).unwrap_err(), VerifyError::TooComplex);
+}
+
+/// Every honest excess at once: two roots of one name, both sent along behind two intermediates.
+#[test]
+fn x26_an_honest_rotation_is_not_too_complex() {
+    let (old, new) = (ca(), ca());
+    let roots = vec![old.root().clone(), new.root().clone()];
+    let bundle = crate::bundle::TrustBundle { x509: roots.clone(), ..Default::default() };
+    let bundles = TrustBundles::of(old.trust_domain().clone(), bundle);
+    let mut chain = new.intermediate().intermediate().issue(ID).chain().to_vec();
+    chain.extend(roots);
+    assert!(verify(&chain, &bundles).is_ok());
+}
