@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -140,12 +141,27 @@ impl Dialer {
 async fn connect(target: Target) -> io::Result<BoxedIo> {
     match target {
         Target::Tcp(host, port) => {
-            let stream = TcpStream::connect((&*host, port)).await?;
+            let mut addresses: Vec<SocketAddr> = tokio::net::lookup_host((&*host, port)).await?.collect();
+            fastrand::shuffle(&mut addresses);
+            let stream = connect_to_any(&addresses).await?;
             stream.set_nodelay(true)?;
             Ok(Box::new(stream))
         }
         Target::Unix(path) => Ok(Box::new(UnixStream::connect(&*path).await?)),
     }
+}
+
+/// The first address that answers. A headless service has many, and one that is dead must not take the time of all.
+async fn connect_to_any(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in addresses {
+        match tokio::time::timeout(EACH, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => last = error,
+            Err(_) => last = io::ErrorKind::TimedOut.into(),
+        }
+    }
+    Err(last)
 }
 
 /// A duration in words, for messages.
@@ -172,6 +188,9 @@ pub(crate) fn chain_of(error: &dyn std::error::Error) -> String {
 /// ztunnel's limit for a connection to the CA.
 pub(crate) const CONNECT: Duration = Duration::from_secs(5);
 
+/// Time for one of several addresses.
+const EACH: Duration = Duration::from_secs(2);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -190,6 +209,17 @@ mod tests {
         let dialer = Dialer::new(|_| Box::pin(std::future::pending()));
         let error = dialer.dial(&Target::Tcp("ca".into(), 1), None).await.map(|_| ()).unwrap_err();
         assert_eq!(error.to_string(), "no connection to ca:1 within 5 s");
+    }
+
+    #[tokio::test]
+    async fn an_address_that_refuses_leaves_it_to_the_next() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let refusing = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let addresses = [refusing, listener.local_addr().unwrap()];
+        assert!(connect_to_any(&addresses).await.is_ok());
+        let error = connect_to_any(&addresses[..1]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        assert_eq!(connect_to_any(&[]).await.unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     #[tokio::test]

@@ -33,7 +33,7 @@ pub struct Held {
 
 impl Schedule {
     /// Half of the life, as Istio's agents do it, with a wider spread: many gateways that started together should not
-    /// renew together.
+    /// renew together. Once a week at least, as the mesh's roots come with the answer.
     pub const HALF_LIFE: Self = Self {
         fraction: 0.5,
         spread: 0.05,

@@ -374,7 +374,7 @@ async fn renew_on_change(path: Arc<str>, renew: Arc<Notify>) {
     loop {
         watch.changed().await;
         let Ok(now) = watched::read(&path).await else { continue };
-        let changed = before.replace(now.clone()).is_some_and(|before| before != now);
+        let changed = before.replace(now.clone()).is_none_or(|before| before != now);
         if changed {
             tokio::time::sleep(SPREAD.mul_f64(fastrand::f64())).await;
             renew.notify_one();

@@ -146,3 +146,24 @@ fn is_root(certificate: &CertificateDer<'_>, roots: &TrustBundle) -> bool {
 
 /// Largest answer: chains are some kilobytes.
 const ANSWER: usize = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::TestCa;
+
+    proptest! {
+        #[test]
+        fn no_answer_panics(parts in proptest::collection::vec(".{0,200}", 0..5), bytes in any::<Vec<u8>>()) {
+            let _ = split(&parts);
+            // Well-formed PEM of anything, beside what is good.
+            let root = TestCa::new("td.example").anchors().0.to_string();
+            let odd = pem::encode("CERTIFICATE", &bytes);
+            prop_assert!(split(&[root.clone(), odd.clone()]).is_err());
+            let (chain, roots) = split(&[odd, root]).unwrap();
+            prop_assert_eq!((chain.len(), roots.x509.len()), (1, 1));
+        }
+    }
+}

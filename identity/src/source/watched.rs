@@ -132,7 +132,7 @@ mod tests {
         let next = folder.path().join("..next");
         std::os::unix::fs::symlink("two", &next).unwrap();
         std::fs::rename(&next, &link).unwrap();
-        watch.changed().await;
+        tokio::time::timeout(Duration::from_secs(60), watch.changed()).await.expect("inotify tells");
         assert_eq!(read(&path).await.unwrap(), "two");
     }
 

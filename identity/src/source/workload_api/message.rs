@@ -170,3 +170,36 @@ fn certificates(der: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
 
 /// Certificates of one chain or bundle.
 const MOST: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::TestCa;
+
+    #[test]
+    fn certificates_are_told_apart_and_counted() {
+        let root = TestCa::new("td.example").root().to_vec();
+        assert_eq!(certificates(&[]).unwrap().len(), 0);
+        assert_eq!(certificates(&root.repeat(3)).unwrap(), vec![CertificateDer::from(root.clone()); 3]);
+        assert!(certificates(&[root.as_slice(), b"\x30"].concat()).is_none());
+        assert!(certificates(&root.repeat(MOST)).is_some());
+        assert!(certificates(&root.repeat(MOST + 1)).is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn no_message_panics(
+            spiffe_id in ".{0,60}", x509_svid in any::<Vec<u8>>(), x509_svid_key in any::<Vec<u8>>(),
+            bundle in any::<Vec<u8>>(), crl in any::<Vec<Vec<u8>>>(), name in ".{0,40}",
+        ) {
+            let svid = X509svid { spiffe_id, x509_svid, x509_svid_key, bundle: bundle.clone(), hint: String::new() };
+            let federated_bundles = BTreeMap::from([(name, bundle)]);
+            let message = X509svidResponse { svids: vec![svid], crl, federated_bundles };
+            prop_assert!(read(message, None, PeerProfile::SpiffeStrict).is_err());
+        }
+    }
+}
