@@ -28,8 +28,8 @@ pub(crate) enum Surface {
 /// Serves for as long as it runs.
 pub(crate) async fn serve(listener: TcpListener, surface: Surface, shared: Arc<Shared>, door: Door) {
     loop {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
             Err(error) => {
                 warn!(%error, ?surface, "Connection cannot be accepted");
                 tokio::time::sleep(PAUSE).await;
@@ -47,7 +47,7 @@ pub(crate) async fn serve(listener: TcpListener, surface: Surface, shared: Arc<S
                 Ok::<_, Infallible>(answer)
             }
         };
-        door.admit(serve::http1(stream, handle)).await;
+        door.admit(peer.ip().to_string(), serve::http1(stream, handle)).await;
     }
 }
 

@@ -54,6 +54,8 @@ fn answer(request: &Request<Incoming>, authority: &Authority) -> Response<Full<B
     if !PATHS.contains(&request.uri().path()) {
         return plain(StatusCode::NOT_FOUND, "the bundle is at /");
     }
+    // Before it is read: then it is the new one, or the rotation waits.
+    authority.note_fetched();
     let document = authority.current().bundle.to_document();
     let mut response = Response::new(Full::new(document.into()));
     let headers = response.headers_mut();

@@ -51,6 +51,7 @@ pub(crate) struct Callers {
     clock: Clock,
     jwks: Option<Jwks>,
     reviewer: Option<Reviewer>,
+    svid_renewal: bool,
 }
 
 impl Callers {
@@ -62,6 +63,7 @@ impl Callers {
             clock: settings.clock.clone(),
             jwks: settings.jwt_callers.clone().map(Jwks::new),
             reviewer: settings.token_review.clone().map(Reviewer::new),
+            svid_renewal: settings.svid_renewal,
         }
     }
 
@@ -77,7 +79,8 @@ impl Callers {
         let mut who = Who { method: Method::None, caller: String::new(), peer: peer.address.to_string() };
         let result = match (authorization, peer.chain.is_empty()) {
             (Some(header), _) => self.by_token(header, &mut who).await,
-            (None, false) => self.by_svid(peer, &mut who),
+            (None, false) if self.svid_renewal => self.by_svid(peer, &mut who),
+            (None, false) => Err(Refusal::unauthenticated("no-renewal", "certificates are no proof here")),
             (None, true) => {
                 Err(Refusal::unauthenticated("no-credentials", "neither a token nor a certificate was shown"))
             }

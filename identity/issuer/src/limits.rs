@@ -66,3 +66,35 @@ impl Gates {
 
 /// Requests between two clean-ups of the rate limiter.
 const FORGET_EVERY: u64 = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn those_who_cannot_wait_are_refused_at_once() {
+        let gates = Arc::new(Gates::new(&Limits { signing: 1, queue: 1, ..Limits::default() }));
+        let signing = gates.enter().await.unwrap();
+        let waiting = tokio::spawn({
+            let gates = gates.clone();
+            async move { gates.enter().await.map(drop) }
+        });
+        while gates.queue.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(gates.enter().await.unwrap_err(), Refusal::Overloaded);
+        drop(signing);
+        waiting.await.unwrap().unwrap();
+        gates.enter().await.unwrap();
+    }
+
+    #[test]
+    fn callers_that_have_recovered_are_forgotten() {
+        let limits = Limits { caller_rate: 1_000_000_000, caller_burst: 1, ..Limits::default() };
+        let gates = Gates::new(&limits);
+        for number in 0..FORGET_EVERY * 4 {
+            let _ = gates.check(&number.to_string());
+        }
+        assert!(gates.callers.len() <= usize::try_from(FORGET_EVERY).unwrap() + 1, "{}", gates.callers.len());
+    }
+}

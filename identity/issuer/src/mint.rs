@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use identity::verify::lint_leaf;
-use identity::{Clock, SpiffeId, TrustDomain};
+use identity::verify::{Role, lint_leaf, verify_chain};
+use identity::{Clock, SpiffeId, TrustBundles, TrustDomain};
 use model::PeerProfile;
 use rcgen::{
     CertificateParams, DistinguishedName, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose, SanType,
@@ -199,12 +199,9 @@ impl Mint {
             ));
         }
         let _place = self.gates.enter().await?;
-        let signer = self
-            .authority
-            .current()
-            .signer
-            .clone()
-            .ok_or_else(|| Refusal::NotReady("nothing can sign".to_owned()))?;
+        let current = self.authority.current().clone();
+        let signer =
+            current.signer.clone().ok_or_else(|| Refusal::NotReady("nothing can sign".to_owned()))?;
         let now = self.clock.now();
         if signer.not_after() <= now {
             return Err(Refusal::NotReady("the signing certificate has expired".to_owned()));
@@ -218,8 +215,9 @@ impl Mint {
         let params = params(order, subject.is_rsa, serial, now, not_after)?;
         let id = order.id.clone();
         let issued = tokio::task::spawn_blocking(move || {
-            let leaf = make(&signer, &params, &subject.public, &id)?;
-            let chain = std::iter::once(leaf).chain(signer.chain().iter().cloned()).collect();
+            let chain = make(&signer, &params, &subject.public)?;
+            let bundles = TrustBundles([(id.trust_domain().clone(), current.bundle.clone())].into());
+            lint(&chain, &bundles, &id, now)?;
             Ok(Issued { chain, not_after, signer: signer.fingerprint().clone() })
         });
         match issued.await {
@@ -229,19 +227,34 @@ impl Mint {
     }
 }
 
-/// Signs, and lints what came out before anybody sees it.
+/// Signs. Leaf first.
 fn make(
     signer: &Signer,
     params: &CertificateParams,
     public: &SubjectPublicKeyInfo,
-    id: &SpiffeId,
-) -> Result<CertificateDer<'static>, Refusal> {
+) -> Result<Vec<CertificateDer<'static>>, Refusal> {
     let leaf = signer.sign(params, public).map_err(|error| Refusal::Internal(error.to_string()))?;
-    match lint_leaf(&leaf, PeerProfile::SpiffeStrict) {
-        Ok(found) if found.as_str() == id.to_string() => Ok(leaf),
-        Ok(found) => Err(Refusal::Internal(format!("the certificate says {found} and not {id}"))),
-        Err(error) => Err(Refusal::Internal(format!("the certificate breaks a rule: {error}"))),
+    Ok(std::iter::once(leaf).chain(signer.chain().iter().cloned()).collect())
+}
+
+/// Judges what came out as a strict peer with today's bundle would, before anybody sees it.
+fn lint(
+    chain: &[CertificateDer<'static>],
+    bundles: &TrustBundles,
+    id: &SpiffeId,
+    now: SystemTime,
+) -> Result<(), Refusal> {
+    let profile = PeerProfile::SpiffeStrict;
+    let broken = |error: &dyn std::fmt::Display| {
+        Refusal::Internal(format!("the certificate for {id} breaks a rule: {error}"))
+    };
+    let leaf = chain.first().ok_or_else(|| broken(&"it is missing"))?;
+    let found = lint_leaf(leaf, profile).map_err(|error| broken(&error))?;
+    if found.as_str() != id.to_string() {
+        return Err(broken(&format!("it says {found}")));
     }
+    verify_chain(chain, bundles, Role::Any, profile, now).map_err(|error| broken(&error))?;
+    Ok(())
 }
 
 /// The shape of a leaf (X509-SVID §4): no subject, one critical URI, no CA, both usages.

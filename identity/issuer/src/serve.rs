@@ -1,8 +1,9 @@
 //! Accepts connections, bounded in number and in the time that their beginning may take, and speaks HTTP on them.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -14,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
-use tokio_util::task::TaskTracker;
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::caller::Peer;
@@ -24,39 +25,65 @@ use crate::metrics::Metrics;
 #[derive(Clone, Debug)]
 pub(crate) struct Door {
     places: Arc<Semaphore>,
-    pub(crate) metrics: Arc<Metrics>,
-    /// Connections end when the listener does.
-    tasks: TaskTracker,
-    stop: tokio_util::sync::CancellationToken,
+    /// How many each has, by address or user. Nobody may have all of them.
+    shares: Arc<Mutex<HashMap<String, usize>>>,
+    share: usize,
+    metrics: Arc<Metrics>,
+    stop: CancellationToken,
 }
 
 impl Door {
-    pub(crate) fn new(
-        connections: usize,
-        metrics: Arc<Metrics>,
-        stop: tokio_util::sync::CancellationToken,
-    ) -> Self {
-        Self {
-            places: Arc::new(Semaphore::new(connections.max(1))),
-            metrics,
-            tasks: TaskTracker::new(),
-            stop,
-        }
+    pub(crate) fn new(connections: usize, metrics: Arc<Metrics>, stop: CancellationToken) -> Self {
+        let share = (connections / SHARES).max(1);
+        let places = Arc::new(Semaphore::new(connections.max(1)));
+        Self { places, shares: Arc::default(), share, metrics, stop }
     }
 
-    /// Runs a connection beside the others, once there is a place for it.
-    pub(crate) async fn admit(&self, connection: impl Future<Output = ()> + Send + 'static) {
+    /// Runs a connection of `who` beside the others once there is a place for it, unless that one has its share.
+    pub(crate) async fn admit(&self, who: String, connection: impl Future<Output = ()> + Send + 'static) {
+        let Some(share) = Share::take(self, who) else { return };
         let Ok(place) = self.places.clone().acquire_owned().await else { return };
         let (metrics, stop) = (self.metrics.clone(), self.stop.clone());
-        self.tasks.spawn(async move {
+        tokio::spawn(async move {
             metrics.connections.inc();
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = connection => {}
             }
             metrics.connections.dec();
-            drop(place);
+            drop((place, share));
         });
+    }
+}
+
+/// One connection of somebody's share; given back when it is dropped.
+struct Share {
+    shares: Arc<Mutex<HashMap<String, usize>>>,
+    who: String,
+}
+
+impl Share {
+    fn take(door: &Door, who: String) -> Option<Self> {
+        let mut shares = door.shares.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = shares.entry(who.clone()).or_default();
+        if *held >= door.share {
+            debug!(%who, "Connection refused: its caller has enough of them");
+            return None;
+        }
+        *held += 1;
+        Some(Self { shares: door.shares.clone(), who })
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(held) = shares.get_mut(&self.who) {
+            *held -= 1;
+            if *held == 0 {
+                shares.remove(&self.who);
+            }
+        }
     }
 }
 
@@ -88,7 +115,7 @@ where
             let chain = shown.iter().map(|der| der.clone().into_owned()).collect();
             handle(stream, Peer { address, chain }).await;
         };
-        door.admit(connection).await;
+        door.admit(address.ip().to_string(), connection).await;
     }
 }
 
@@ -144,3 +171,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 const MAX_STREAMS: u32 = 64;
 /// Bytes of a request's headers: a token of 16 KiB fits.
 const MAX_HEADERS: u32 = 32 * 1024;
+/// How many callers can have their full share at once.
+const SHARES: usize = 4;
+
+#[cfg(test)]
+mod tests;

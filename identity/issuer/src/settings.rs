@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use identity::{Clock, SpiffeId, TrustDomain};
 use model::{FederatedDomain, TrustDomainName};
+use rustls_pki_types::CertificateDer;
 
-use crate::ca::UpstreamAuthority;
+use crate::ca::{CaKey, UpstreamAuthority};
 
 /// Settings of an issuer. [`IssuerSettings::new`] serves nothing but the process that it is in.
 #[derive(Clone, Debug)]
@@ -47,6 +48,9 @@ pub struct IssuerSettings {
     pub jwt_callers: Option<JwtCallers>,
     /// Service-account tokens that the Kubernetes API server reviews.
     pub token_review: Option<TokenReview>,
+    /// Whether a current SVID of ours is proof enough for the next one. It keeps a workload going while whoever reviews
+    /// tokens is away; without it, a pod that is deleted gets nothing more.
+    pub svid_renewal: bool,
     /// The time.
     pub clock: Clock,
 }
@@ -71,6 +75,7 @@ impl IssuerSettings {
             metrics: None,
             jwt_callers: None,
             token_review: None,
+            svid_renewal: true,
             clock: Clock::system(),
         }
     }
@@ -86,6 +91,15 @@ pub enum CaKind {
     },
     /// An intermediate (or root) that somebody else writes to files; watched.
     Files(CaFiles),
+    /// A CA whose key somebody else holds: a device, a key service.
+    Held {
+        /// Signs for us.
+        key: Arc<dyn CaKey>,
+        /// The signing certificate, then those above it, as DER.
+        chain: Vec<CertificateDer<'static>>,
+        /// Roots of the trust domain.
+        roots: Vec<CertificateDer<'static>>,
+    },
     /// An intermediate that an authority above us signs.
     Upstream {
         /// The authority.

@@ -41,6 +41,8 @@ pub(crate) struct Authority {
     waiting: Arc<Mutex<Waiting>>,
     /// The last expiry (seconds since 1970) among certificates that were handed out together with roots.
     handed: AtomicU64,
+    /// When somebody last fetched the bundle, in seconds since 1970.
+    fetched: AtomicU64,
 }
 
 /// What changes, one change at a time.
@@ -103,15 +105,21 @@ impl Authority {
         // Whom an earlier process gave certificates is not known: the longest is assumed.
         let known_before = lines.is_some() && settings.istio_ca.is_some();
         let handed = if known_before { unix(now + settings.lives.max_svid) } else { 0 };
+        // Nor who fetched the bundle from it: somebody is assumed.
+        let fetched = if lines.is_some() && settings.bundle.is_some() { unix(now) } else { 0 };
         let root = match settings.ca {
             CaKind::SelfSigned { ttl } => Some(ttl),
-            CaKind::Files(_) | CaKind::Upstream { .. } => None,
+            CaKind::Files(_) | CaKind::Held { .. } | CaKind::Upstream { .. } => None,
         };
         let authority = Arc::new(Self {
             trust_domain: settings.trust_domain.clone(),
             clock: settings.clock.clone(),
             kind: settings.ca.clone(),
-            lengths: Lengths { root, jwt: root.unwrap_or(JWT_KEY_LIFE) },
+            lengths: Lengths {
+                root,
+                jwt: root.unwrap_or(JWT_KEY_LIFE),
+                longest: settings.lives.max_svid.max(settings.lives.jwt_svid),
+            },
             refresh_hint: settings.refresh_hint,
             inner: tokio::sync::Mutex::new(Inner {
                 lines: lines.unwrap_or_default(),
@@ -124,6 +132,7 @@ impl Authority {
             wake: Notify::new(),
             waiting: Arc::default(),
             handed: AtomicU64::new(handed),
+            fetched: AtomicU64::new(fetched),
         });
         authority.refresh_external().await?;
         authority.tick().await?;
@@ -167,6 +176,11 @@ impl Authority {
     /// before the roots for the answer are read: then either they are the new ones, or the rotation waits.
     pub(crate) fn note_handed_out(&self, not_after: SystemTime) {
         self.handed.fetch_max(unix(not_after), Ordering::SeqCst);
+    }
+
+    /// Notes that somebody fetched the bundle: it is waited for from now on.
+    pub(crate) fn note_fetched(&self) {
+        self.fetched.fetch_max(unix(self.clock.now()), Ordering::SeqCst);
     }
 
     /// Rotates as time passes, until it is dropped.
@@ -280,6 +294,11 @@ impl Authority {
 
     fn known(&self, lines: &Lines) -> Known {
         let hints = self.refresh_hint.saturating_mul(HINTS_BEFORE_USE);
+        // Streams and parts of this process are told at once. Only those who fetch, and those who acknowledge and have
+        // not, need the hints; without either, nobody is waited for that is not there.
+        let fetched = seconds(self.fetched.load(Ordering::SeqCst));
+        let somebody = !lock(&self.waiting).is_empty() || self.clock.now() < fetched + hints * 2;
+        let hints = if somebody { hints } else { TOLD_AT_ONCE.min(hints) };
         let facts = |sequence: Option<u64>, stragglers| Facts {
             acknowledged: sequence.is_some_and(|sequence| lock(&self.waiting).all_have(sequence)),
             hints,
@@ -342,6 +361,8 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 /// SPIFFE Trust Domain and Bundle §5.1.3: publish three to five refresh hints before use.
 const HINTS_BEFORE_USE: u32 = 5;
+/// How long those take who are told at once.
+const TOLD_AT_ONCE: Duration = Duration::from_secs(10);
 /// Life of a JWT key where the CA is not ours.
 const JWT_KEY_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Between two attempts at a step that failed.

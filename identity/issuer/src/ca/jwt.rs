@@ -52,5 +52,6 @@ pub(crate) fn make(now: SystemTime, ttl: Duration) -> Result<Slot<JwtSigner>, Ke
         not_after: seconds(unix(now)) + ttl,
         hurry: false,
         sequence: 0,
+        retire_at: None,
     })
 }

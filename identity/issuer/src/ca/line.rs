@@ -47,6 +47,8 @@ pub(crate) struct Slot<T> {
     pub(crate) hurry: bool,
     /// Sequence of the bundle in which it appeared; 0 before.
     pub(crate) sequence: u64,
+    /// When nothing that it signed can hold any more, in seconds since 1970: set where somebody asked for its end.
+    pub(crate) retire_at: Option<u64>,
 }
 
 /// What the machine does next.
@@ -69,7 +71,7 @@ pub(crate) enum Step {
 pub(crate) struct Facts {
     /// Everybody who registered for it has acknowledged the published one.
     pub(crate) acknowledged: bool,
-    /// How long after publication nobody can still be without it.
+    /// How long after publication nobody can still be without it: some refresh hints where others fetch the bundle.
     pub(crate) hints: Duration,
     /// When the last certificate expires that was handed out with the bundle as it was before publication, by a
     /// protocol that tells roots only together with certificates.
@@ -104,9 +106,8 @@ impl<T> Line<T> {
 
     /// What is due now; none: nothing.
     pub(crate) fn due(&self, now: SystemTime, facts: &Facts) -> Option<Step> {
-        if let Some(place) = self.slots.iter().position(|slot| {
-            matches!(slot.phase, Phase::Superseded) && now >= slot.not_after + KEEP_AFTER_EXPIRY
-        }) {
+        let gone = |slot: &Slot<T>| slot.leaves_at().is_some_and(|at| now >= at);
+        if let Some(place) = self.slots.iter().position(gone) {
             return Some(Step::Retire(place));
         }
         let Some(next) = self.next() else {
@@ -128,12 +129,7 @@ impl<T> Line<T> {
 
     /// When to look again, if nobody asks for anything in between.
     pub(crate) fn wake_at(&self, facts: &Facts) -> Option<SystemTime> {
-        let retire = self
-            .slots
-            .iter()
-            .filter(|slot| slot.phase == Phase::Superseded)
-            .map(|slot| slot.not_after + KEEP_AFTER_EXPIRY)
-            .min();
+        let retire = self.slots.iter().filter_map(Slot::leaves_at).min();
         let advance = match self.next() {
             None => self.prepare_at(),
             Some(next) => match next.phase {
@@ -161,20 +157,32 @@ impl<T> Line<T> {
         self.active().map(|active| active.not_before + life(active) / 6 * 5)
     }
 
+    /// Lets the next one sign. `longest` is the longest life of what its predecessor signed: if somebody asked for the
+    /// rotation, that one leaves the bundle when nothing of it can hold any more.
+    pub(crate) fn activate(&mut self, now: SystemTime, longest: Duration) {
+        let asked = self.next().is_some_and(|next| next.hurry);
+        for slot in self.slots.iter_mut().filter(|slot| slot.phase == Phase::Active) {
+            slot.phase = Phase::Superseded;
+            slot.retire_at = asked.then(|| unix(now + longest + SLOW_CLOCKS));
+        }
+        self.advance(Phase::Active);
+    }
+
     /// Moves the next one to `phase`.
     pub(crate) fn advance(&mut self, phase: Phase) {
-        if phase == Phase::Active {
-            for slot in &mut self.slots {
-                if slot.phase == Phase::Active {
-                    slot.phase = Phase::Superseded;
-                }
-            }
-        }
         if let Some(next) =
             self.slots.iter_mut().find(|slot| !matches!(slot.phase, Phase::Active | Phase::Superseded))
         {
             next.phase = phase;
         }
+    }
+}
+
+impl<T> Slot<T> {
+    /// When it leaves the bundle; none: not yet.
+    fn leaves_at(&self) -> Option<SystemTime> {
+        let late = self.not_after + KEEP_AFTER_EXPIRY;
+        (self.phase == Phase::Superseded).then(|| self.retire_at.map_or(late, |at| late.min(seconds(at))))
     }
 }
 
@@ -195,6 +203,9 @@ pub(crate) fn seconds(unix: u64) -> SystemTime {
 
 /// How long an expired root stays in the bundle, for clocks that are behind (SPIRE's number).
 pub(crate) const KEEP_AFTER_EXPIRY: Duration = Duration::from_secs(24 * 3600);
+
+/// How far the clocks of those who verify may be behind.
+const SLOW_CLOCKS: Duration = Duration::from_secs(60);
 
 /// The year 9999, where X.509's times end.
 const MAX_UNIX: u64 = 253_402_300_799;

@@ -32,6 +32,8 @@ pub(crate) struct Lines {
 pub(crate) struct Lengths {
     pub(crate) root: Option<Duration>,
     pub(crate) jwt: Duration,
+    /// The longest life of what they sign.
+    pub(crate) longest: Duration,
 }
 
 /// What must be told to the machine about each line.
@@ -90,8 +92,8 @@ impl Lines {
             }
             Due::Root(Step::Acknowledge) => self.roots.advance(Phase::Acknowledged),
             Due::Jwt(Step::Acknowledge) => self.jwt.advance(Phase::Acknowledged),
-            Due::Root(Step::Activate) => self.roots.advance(Phase::Active),
-            Due::Jwt(Step::Activate) => self.jwt.advance(Phase::Active),
+            Due::Root(Step::Activate) => self.roots.activate(now, lengths.longest),
+            Due::Jwt(Step::Activate) => self.jwt.activate(now, lengths.longest),
             Due::Root(Step::Retire(place)) => {
                 self.bump(now);
                 retire(&mut self.roots, place);
@@ -146,6 +148,7 @@ impl Lines {
                 not_after: seconds(stored.not_after),
                 hurry: stored.hurry,
                 sequence: stored.sequence,
+                retire_at: stored.retire_at,
             });
         }
         for stored in &record.jwt {
@@ -157,6 +160,7 @@ impl Lines {
                 not_after: seconds(stored.not_after),
                 hurry: stored.hurry,
                 sequence: stored.sequence,
+                retire_at: stored.retire_at,
             });
         }
         Ok(lines)
@@ -183,6 +187,7 @@ fn stored_root(slot: &Slot<Root>) -> StoredRoot {
         not_after: unix(slot.not_after),
         hurry: slot.hurry,
         sequence: slot.sequence,
+        retire_at: slot.retire_at,
         certificate: STANDARD.encode(&slot.item.certificate),
         key: slot.item.key.to_pem().to_string(),
     }
@@ -195,6 +200,7 @@ fn stored_key(slot: &Slot<JwtSigner>) -> StoredKey {
         not_after: unix(slot.not_after),
         hurry: slot.hurry,
         sequence: slot.sequence,
+        retire_at: slot.retire_at,
         kid: slot.item.kid.to_string(),
         key: slot.item.key.to_pem().to_string(),
     }

@@ -68,5 +68,6 @@ pub(crate) fn make(
         not_after,
         hurry: false,
         sequence: 0,
+        retire_at: None,
     })
 }

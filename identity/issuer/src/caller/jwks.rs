@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use arc_swap::ArcSwapOption;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::{JwkSet, KeyAlgorithm};
@@ -24,12 +25,14 @@ use crate::settings::{JwksSource, JwtCallers};
 #[derive(Debug)]
 pub(super) struct Jwks {
     settings: JwtCallers,
+    keys: Keys,
     held: Mutex<Held>,
 }
 
+type Keys = ArcSwapOption<JwkSet>;
+
 #[derive(Debug, Default)]
 struct Held {
-    keys: Option<Arc<JwkSet>>,
     /// What a file held when the keys were read from it.
     text: String,
     asked: Option<Instant>,
@@ -68,7 +71,7 @@ struct Pod {
 
 impl Jwks {
     pub(super) fn new(settings: JwtCallers) -> Self {
-        Self { settings, held: Mutex::default() }
+        Self { settings, keys: Keys::default(), held: Mutex::default() }
     }
 
     /// Whether a token claims our issuer. Nothing is verified.
@@ -136,47 +139,56 @@ impl Jwks {
 
     /// The keys: from the file as it is now, or fetched some time ago. A fetch that fails leaves the old ones.
     async fn keys(&self, kid: Option<&str>) -> Result<Arc<JwkSet>, Refusal> {
-        let mut held = self.held.lock().await;
         match &self.settings.jwks {
             JwksSource::File(path) => {
                 let text = tokio::fs::read_to_string(path).await;
-                held.read_file(text.map_err(|error| error.to_string()));
+                self.held.lock().await.read_file(text.map_err(|error| error.to_string()), &self.keys);
             }
             JwksSource::Url(url) => {
-                let unknown =
-                    kid.is_some_and(|kid| held.keys.as_ref().is_none_or(|keys| keys.find(kid).is_none()));
-                let age = held.asked.map(|asked| asked.elapsed());
-                // Tokens with made-up key IDs must not turn into requests to the server.
-                let due = age.is_none_or(|age| age >= if unknown { AGAIN_IF_UNKNOWN } else { AGAIN });
-                if due {
-                    held.asked = Some(Instant::now());
-                    let fetched = http_client::get(url, self.settings.ca.as_deref()).await;
-                    held.take(fetched.map_err(|error| error.to_string()).and_then(|body| parse(&body)));
+                let known = self.keys.load();
+                let known = known.as_ref().is_some_and(|keys| kid.is_none_or(|kid| keys.find(kid).is_some()));
+                if known {
+                    // One caller fetches what is old; the others go on with it meanwhile.
+                    if let Ok(mut held) = self.held.try_lock() {
+                        held.fetch(url, &self.settings, AGAIN, &self.keys).await;
+                    }
+                } else {
+                    // Tokens with made-up key IDs must not turn into requests to the server.
+                    let mut held = self.held.lock().await;
+                    held.fetch(url, &self.settings, AGAIN_IF_UNKNOWN, &self.keys).await;
                 }
             }
         }
-        held.keys.clone().ok_or_else(|| Refusal::VerifierAway("there are no keys yet".to_owned()))
+        self.keys.load_full().ok_or_else(|| Refusal::VerifierAway("there are no keys yet".to_owned()))
     }
 }
 
 impl Held {
-    fn read_file(&mut self, text: Result<String, String>) {
+    async fn fetch(&mut self, url: &str, settings: &JwtCallers, after: Duration, keys: &Keys) {
+        if self.asked.is_some_and(|asked| asked.elapsed() < after) {
+            return;
+        }
+        self.asked = Some(Instant::now());
+        let fetched = http_client::get(url, settings.ca.as_deref()).await;
+        take(keys, fetched.map_err(|error| error.to_string()).and_then(|body| parse(&body)));
+    }
+
+    fn read_file(&mut self, text: Result<String, String>, keys: &Keys) {
         match text {
             Ok(text) if text == self.text => {}
             Ok(text) => {
-                let keys = parse(text.as_bytes());
+                take(keys, parse(text.as_bytes()));
                 self.text = text;
-                self.take(keys);
             }
-            Err(error) => self.take(Err(error)),
+            Err(error) => take(keys, Err(error)),
         }
     }
+}
 
-    fn take(&mut self, keys: Result<JwkSet, String>) {
-        match keys {
-            Ok(keys) => self.keys = Some(Arc::new(keys)),
-            Err(error) => warn!(%error, "JWKS cannot be read; the keys in use go on"),
-        }
+fn take(keys: &Keys, found: Result<JwkSet, String>) {
+    match found {
+        Ok(found) => keys.store(Some(Arc::new(found))),
+        Err(error) => warn!(%error, "JWKS cannot be read; the keys in use go on"),
     }
 }
 

@@ -96,7 +96,8 @@ impl Reviewer {
     }
 
     async fn ask(&self, token: &str) -> Result<Status, String> {
-        let _place = self.under_way.acquire().await.map_err(|error| error.to_string())?;
+        let place = tokio::time::timeout(LONGEST_WAIT, self.under_way.acquire()).await;
+        let _place = place.map_err(|_| "too many tokens wait for review".to_owned())?;
         let spec = RequestSpec { token, audiences: &self.settings.audiences };
         let request = Request { api_version: "authentication.k8s.io/v1", kind: "TokenReview", spec };
         let body = serde_json::to_vec(&request).map_err(|error| error.to_string())?;
@@ -166,5 +167,7 @@ impl Refused {
 const REMEMBERED: Duration = Duration::from_secs(10);
 /// How many refused tokens are remembered.
 const MAX_REMEMBERED: usize = 1024;
+/// How long a token waits for others' reviews.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// Reviews at once.
 const MAX_UNDER_WAY: usize = 32;

@@ -63,6 +63,11 @@ impl Process {
         Ok(Self { folder, facts })
     }
 
+    /// Whose connections are counted together.
+    pub(crate) fn user(&self) -> String {
+        format!("uid {}", self.facts.uid)
+    }
+
     /// What is known, provided that it still is so.
     ///
     /// # Errors

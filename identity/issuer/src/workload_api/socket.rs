@@ -95,13 +95,14 @@ impl Socket {
                     continue;
                 }
             };
+            let user = process.user();
             let server = SpiffeWorkloadApiServer::new(api.clone()).max_decoding_message_size(message_bytes);
             let handle = move |mut request: Request<Incoming>| {
                 request.extensions_mut().insert(process.clone());
                 let mut server = server.clone();
                 async move { server.call(request.map(Body::new)).await }
             };
-            door.admit(serve::http2(stream, handle)).await;
+            door.admit(user, serve::http2(stream, handle)).await;
         }
     }
 }

@@ -170,6 +170,15 @@ async fn certificates_that_prove_nothing() {
 }
 
 #[tokio::test]
+async fn where_certificates_are_no_proof() {
+    let rig = Rig::start_with(|settings| settings.svid_renewal = false).await;
+    let ours = rig.cart().await;
+    let status = rig.client().call(Some(&ours), request(None, &csr(|_| {}).0)).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unauthenticated);
+    assert_eq!(rig.log.last_reason(), "no-renewal");
+}
+
+#[tokio::test]
 async fn a_renewal_is_for_the_same_id_alone() {
     let rig = Rig::start().await;
     let ours = rig.cart().await;

@@ -10,10 +10,16 @@ use rustls_pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::client::Client;
 use crate::rig::{Rig, trust_domain};
 
-async fn ask(rig: &Rig, head: &str) -> String {
-    let config = rig.client().tls(None, b"http/1.1");
+pub(crate) async fn ask(rig: &Rig, head: &str) -> String {
+    let client = Client {
+        address: rig.issuer.addresses().bundle.unwrap(),
+        roots: rig.roots(),
+        clock: rig.clock.clone(),
+    };
+    let config = client.tls(None, b"http/1.1");
     let address = rig.issuer.addresses().bundle.unwrap();
     let stream = TcpStream::connect(address).await.unwrap();
     let name = ServerName::try_from("issuer.test").unwrap();

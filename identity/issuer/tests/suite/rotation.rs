@@ -1,10 +1,12 @@
 //! Roots change, and nobody who was told in time notices.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use identity::testing::TestCa;
 use identity::{Issue, TrustBundles};
+use issuer::ca::{CaKey, KeyError};
 use issuer::{CaFiles, CaKind, Issuer, IssuerSettings, IssuerStatus, Lives, Overlap, Phase, RotationError};
 use rustls_pki_types::CertificateDer;
 
@@ -71,6 +73,74 @@ async fn those_who_are_waited_for_may_make_it_quicker_and_nobody_slower() {
     // A shard that is taken away is not waited for.
     drop(second);
     rig.until("activation", |status| status.signing == rotation.new).await;
+}
+
+#[tokio::test]
+async fn where_nobody_fetches_nobody_is_waited_for_and_the_old_root_leaves_with_its_leaves() {
+    let rig = rig().await;
+    let old = issue(&rig.issuer).await;
+    let rotation = rig.issuer.rotate_root(Overlap::Keep).await.unwrap();
+    rig.pass(Duration::from_secs(10));
+    rig.until("activation", |status| status.signing == rotation.new).await;
+    assert!(rig.believes(&rig.bundles(), &old));
+    rig.pass(DAY + Duration::from_secs(59));
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+    assert!(rig.issuer.status().roots.iter().any(|root| root.fingerprint == rotation.old));
+    rig.pass(Duration::from_secs(1));
+    rig.until("its end", |status| status.roots.iter().all(|root| root.fingerprint != rotation.old)).await;
+}
+
+#[tokio::test]
+async fn whoever_fetches_the_bundle_is_waited_for() {
+    let rig = rig().await;
+    crate::bundles::ask(&rig, "GET /").await;
+    let rotation = rig.issuer.rotate_root(Overlap::Keep).await.unwrap();
+    rig.pass(KNOWN - Duration::from_secs(1));
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(rig.issuer.status().signing, rotation.old);
+    rig.pass(Duration::from_secs(1));
+    rig.until("activation", |status| status.signing == rotation.new).await;
+}
+
+#[tokio::test]
+async fn a_ca_whose_key_is_held_elsewhere() {
+    let root = TestCa::new("cluster.local");
+    let ca = root.intermediate();
+    let mut settings = IssuerSettings::new(trust_domain());
+    let key: Arc<dyn CaKey> = Arc::new(Device(ca.issuer().key().serialize_pem()));
+    let roots = vec![root.root().clone()];
+    settings.ca = CaKind::Held { key: key.clone(), chain: ca.intermediates().to_vec(), roots };
+    let issuer = Issuer::start(settings.clone()).await.unwrap();
+    assert_eq!(issue(&issuer).await.len(), 2);
+    let roots = vec![TestCa::new("cluster.local").root().clone()];
+    settings.ca = CaKind::Held { key, chain: ca.intermediates().to_vec(), roots };
+    Issuer::start(settings).await.unwrap_err();
+}
+
+/// A key that nobody but its holder sees.
+struct Device(String);
+
+impl std::fmt::Debug for Device {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Device")
+    }
+}
+
+impl CaKey for Device {
+    fn public(&self) -> &[u8] {
+        use rcgen::PublicKeyData;
+        // A real one asks its device once; this one lives as long as the test.
+        Box::leak(rcgen::KeyPair::from_pem(&self.0).unwrap().subject_public_key_info().into_boxed_slice())
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+        let pair = rcgen::KeyPair::from_pem(&self.0).unwrap();
+        rcgen::SigningKey::sign(&pair, message).map_err(|error| KeyError::Sign(error.to_string()))
+    }
 }
 
 #[tokio::test]

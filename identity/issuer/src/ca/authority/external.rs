@@ -18,7 +18,7 @@ impl Authority {
     /// Resolves when it is worth looking at the CA again.
     pub(super) async fn external_change(&self) {
         match &self.kind {
-            CaKind::SelfSigned { .. } => std::future::pending().await,
+            CaKind::SelfSigned { .. } | CaKind::Held { .. } => std::future::pending().await,
             // Projected volumes swap links; a look at four small files costs less than following them.
             CaKind::Files(_) => tokio::time::sleep(LOOK_EVERY).await,
             CaKind::Upstream { authority, .. } => {
@@ -41,6 +41,13 @@ impl Authority {
                 let found = blocking(move || files::read(&paths).map_err(AuthorityError::from)).await?;
                 self.consider(found).await
             }
+            CaKind::Held { key, chain, roots } => {
+                let ordered = files::in_order(chain.clone(), roots)?;
+                let signer = Signer::new(ordered.signing, ordered.handed_out, key.clone())
+                    .map_err(|error| AuthorityError::Upstream(error.to_string()))?;
+                let digest = signer.fingerprint().to_string();
+                self.consider(External { signer: Arc::new(signer), roots: roots.clone(), digest }).await
+            }
             CaKind::Upstream { authority, ttl } => self.refresh_upstream(authority, *ttl).await,
         }
     }
@@ -61,7 +68,7 @@ impl Authority {
             return Err(error.into());
         }
         inner.pending = None;
-        info!(roots = %fingerprints(&found.roots), signing = %found.signer.fingerprint(), "CA was read from files");
+        info!(roots = %fingerprints(&found.roots), signing = %found.signer.fingerprint(), "CA was taken over");
         self.take_external(&mut inner, found).await
     }
 

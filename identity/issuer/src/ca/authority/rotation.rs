@@ -63,6 +63,11 @@ pub(crate) struct Waiting {
 }
 
 impl Waiting {
+    /// Whether there is nobody.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+
     /// Whether there is anybody, and all of them have that bundle or a later one.
     pub(crate) fn all_have(&self, sequence: u64) -> bool {
         !self.held.is_empty() && self.held.values().all(|(_, held)| *held >= sequence)

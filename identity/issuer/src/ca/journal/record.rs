@@ -32,6 +32,7 @@ pub(crate) struct StoredRoot {
     pub(crate) not_after: u64,
     pub(crate) hurry: bool,
     pub(crate) sequence: u64,
+    pub(crate) retire_at: Option<u64>,
     /// Base64 of DER.
     pub(crate) certificate: String,
     /// PEM, PKCS#8.
@@ -47,6 +48,7 @@ pub(crate) struct StoredKey {
     pub(crate) not_after: u64,
     pub(crate) hurry: bool,
     pub(crate) sequence: u64,
+    pub(crate) retire_at: Option<u64>,
     pub(crate) kid: String,
     /// PEM, PKCS#8.
     pub(crate) key: String,

@@ -4,6 +4,7 @@ use super::*;
 
 const LIFE: u64 = 600;
 const START: u64 = 1_000_000;
+const LONGEST: Duration = Duration::from_secs(30);
 
 fn slot(phase: Phase, from: u64) -> Slot<u32> {
     Slot {
@@ -13,6 +14,7 @@ fn slot(phase: Phase, from: u64) -> Slot<u32> {
         not_after: seconds(from + LIFE),
         hurry: false,
         sequence: 0,
+        retire_at: None,
     }
 }
 
@@ -36,7 +38,7 @@ fn an_empty_line_prepares_publishes_and_activates_at_once() {
     assert_eq!(line.due(now, &facts()), Some(Step::Acknowledge));
     line.advance(Phase::Acknowledged);
     assert_eq!(line.due(now, &facts()), Some(Step::Activate));
-    line.advance(Phase::Active);
+    line.activate(seconds(START + 500), LONGEST);
     assert_eq!(line.due(now, &facts()), None);
     assert_eq!(line.wake_at(&facts()), Some(seconds(START + LIFE / 2)));
 }
@@ -54,7 +56,7 @@ fn a_successor_signs_only_after_it_was_known_and_five_sixths_have_passed() {
     assert_eq!(line.due(seconds(START + 499), &facts()), None);
     assert_eq!(line.wake_at(&facts()), Some(seconds(START + 500)));
     assert_eq!(line.due(seconds(START + 500), &facts()), Some(Step::Activate));
-    line.advance(Phase::Active);
+    line.activate(seconds(START + 500), LONGEST);
     let phases: Vec<_> = line.slots.iter().map(|slot| slot.phase).collect();
     assert_eq!(phases, [Phase::Superseded, Phase::Active]);
     let gone = seconds(START + LIFE) + KEEP_AFTER_EXPIRY;
@@ -89,4 +91,16 @@ fn an_expired_root_is_not_waited_for() {
     let line = line(vec![slot(Phase::Active, START), next]);
     let late = Facts { stragglers: seconds(START + 10 * LIFE), ..facts() };
     assert_eq!(line.due(seconds(START + LIFE), &late), Some(Step::Acknowledge));
+}
+
+#[test]
+fn a_root_whose_end_was_asked_for_leaves_when_nothing_of_it_can_hold() {
+    let mut next = slot(Phase::Acknowledged, START + 10);
+    next.hurry = true;
+    let mut line = line(vec![slot(Phase::Active, START), next]);
+    line.activate(seconds(START + 20), LONGEST);
+    let gone = seconds(START + 20) + LONGEST + SLOW_CLOCKS;
+    assert_eq!(line.wake_at(&facts()), Some(gone));
+    assert_eq!(line.due(gone - Duration::from_secs(1), &facts()), None);
+    assert_eq!(line.due(gone, &facts()), Some(Step::Retire(0)));
 }
