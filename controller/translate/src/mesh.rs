@@ -66,5 +66,16 @@ pub(crate) fn service_account_id(trust_domain: &str, namespace: &str, account: &
     format!("spiffe://{trust_domain}/ns/{namespace}/sa/{account}").into()
 }
 
+/// What an error says, and what is behind it where it does not say that itself.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source()).map(ToString::to_string);
+    causes.fold(
+        error.to_string(),
+        |text, cause| {
+            if text.contains(&cause) { text } else { format!("{text}: {cause}") }
+        },
+    )
+}
+
 /// The trust domain of a mesh that nobody has named.
 pub(crate) const DEFAULT_TRUST_DOMAIN: &str = "cluster.local";

@@ -54,6 +54,8 @@ pub(super) struct Meshed {
     pub(super) endpoints: Arc<EndpointSet>,
     /// Some are reached in another way than the backend says.
     pub(super) is_meshed: bool,
+    /// None are reached as the backend says, now and whatever endpoints there will be.
+    pub(super) is_required: bool,
     /// Field → the object that set it.
     pub(super) set_by: BTreeMap<Arc<str>, Origin>,
 }
@@ -79,10 +81,11 @@ pub(super) fn reach(
         _ => false,
     };
     if as_backend {
-        return Meshed { endpoints: endpoints.clone(), is_meshed: false, set_by };
+        return Meshed { endpoints: endpoints.clone(), is_meshed: false, is_required: false, set_by };
     }
     let named: Vec<Arc<str>> = peers.map(|peers| ids(peers.value)).unwrap_or_default();
     let mark = if mode == BackendMeshMode::Auto { Mark::of(asked, context, &mut set_by) } else { Mark::None };
+    let demanded = mode != BackendMeshMode::Auto || !matches!(mark, Mark::None) || !named.is_empty();
     let mut decision = Decision { asked, gateway, mode, mark, named, spiffe_ids, context, set_by };
     let (reached, faults) = decision.all(endpoints);
     let set_by = decision.set_by;
@@ -90,8 +93,10 @@ pub(super) fn reach(
         context.problems.push(Problem::error(asked.key, "", ("", ""), message, mend));
     }
     let is_meshed = reached.iter().any(|endpoint| endpoint.reach != Reach::AsBackend);
+    let all = reached.iter().all(|endpoint| endpoint.reach != Reach::AsBackend);
+    let is_required = all && (is_meshed || demanded);
     let endpoints = if is_meshed { Arc::new(EndpointSet(reached)) } else { endpoints.clone() };
-    Meshed { endpoints, is_meshed, set_by }
+    Meshed { endpoints, is_meshed, is_required, set_by }
 }
 
 fn ids(peers: &[MeshBackendPeer]) -> Vec<Arc<str>> {
@@ -237,7 +242,10 @@ impl<'c> Decision<'_, '_, '_, 'c> {
     }
 
     fn own_id(&self, pod: &Pod) -> Arc<str> {
-        let account = pod.spec.as_ref().and_then(|spec| spec.service_account_name.as_deref());
+        let spec = pod.spec.as_ref();
+        // The API server keeps the older field the same; in a folder there may be only one of them.
+        let account =
+            spec.and_then(|spec| spec.service_account_name.as_deref().or(spec.service_account.as_deref()));
         let account = account.filter(|account| !account.is_empty()).unwrap_or("default");
         service_account_id(&self.gateway.trust_domain, pod.namespace(), account)
     }

@@ -51,10 +51,7 @@ pub(super) fn resolve(
         Wire::Udp => UpstreamTls::Plain,
     };
     let tls = if user.wire == Wire::Passthrough { UpstreamTls::Plain } else { asked_tls.clone() };
-    if matches!(user.wire, Wire::Http | Wire::Grpc) && app.tls && tls == UpstreamTls::Plain {
-        let fault = unsupported("but nothing says whom to trust there");
-        return Err(fault.mend("add a BackendTLSPolicy for the Service"));
-    }
+    let wants_tls = matches!(user.wire, Wire::Http | Wire::Grpc) && app.tls && tls == UpstreamTls::Plain;
     let about = About {
         metadata: &service.metadata,
         is_external: false,
@@ -73,7 +70,12 @@ pub(super) fn resolve(
         session: None,
         policies,
     };
-    Ok(found.enter(context, user, |context| endpoints(context, service, key, port)))
+    let endpoints = |context: &Context<'_>| endpoints(context, service, key, port);
+    if wants_tls && !found.meshed(context, user, endpoints).is_required {
+        let fault = unsupported("but nothing says whom to trust there");
+        return Err(fault.mend("add a BackendTLSPolicy for the Service"));
+    }
+    Ok(found.enter(context, user, endpoints))
 }
 
 fn find_port<'s>(

@@ -40,6 +40,7 @@ pub(super) fn add(state: &mut GatewayState<'_>, snapshot: &mut Snapshot, context
             listeners: listeners.iter().map(|listener| (&listener.owner, &*listener.spec.name)).collect(),
         };
         let mut connection = policy::connection(&socket, &mut context.policies);
+        mesh::warn_of_unknown_peers(&socket, &connection, &mut context.problems);
         mesh::close_partial(&mut listeners, &state.key, connection.mesh.as_ref(), context);
         for listener in &mut listeners {
             let name = (&listener.owner, &*listener.spec.name);

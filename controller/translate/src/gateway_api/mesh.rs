@@ -3,13 +3,13 @@
 use api::Object;
 use api::ObjectKey;
 use api::own::{ListenerMeshMode, ListenerPolicy};
-use model::{ClientAuth, MeshClients, MeshMode};
+use model::{ClientAuth, ConnectionPolicy, MeshClients, MeshMode};
 
 use super::gateway::GatewayState;
 use super::listener::{ListenerProtocol, ListenerState, ListenerTls};
 use crate::context::Context;
 use crate::mesh::GatewayMesh;
-use crate::policy::listener::{self as policy, MeshChoice};
+use crate::policy::listener::{self as policy, Carries, MeshChoice, Socket};
 use crate::problem::Problem;
 use crate::status::Verdict;
 
@@ -114,6 +114,27 @@ pub(super) fn refuse(
     listener.tls = ListenerTls::Closed(format!("{}: {message}", by.key()).into());
     let target = policy::target_of(by, gateway, &listener.owner);
     context.policies.listener.verdict(by, &target, Verdict::no(reason, message));
+}
+
+/// Peers can be trusted only where they show who they are.
+pub(super) fn warn_of_unknown_peers(
+    socket: &Socket<'_>,
+    connection: &ConnectionPolicy,
+    problems: &mut Vec<Problem>,
+) {
+    let asks = connection.mesh.is_some() || socket.carries == Carries::Tls { mesh: true };
+    let by = connection.set_by.get("forwarded.trustedPeers").filter(|_| !asks);
+    if let Some(by) = by.filter(|_| !connection.forwarded.trusted_peers.is_empty()) {
+        problems.push(Problem::warning(
+            &ObjectKey::of::<ListenerPolicy>(&*by.namespace, &*by.name),
+            "spec.forwarded.trustedPeers",
+            format!(
+                "no client on port {} of {} is asked for its SVID, so none is trusted",
+                socket.port, socket.gateway
+            ),
+            "set mesh.mode for its listeners",
+        ));
+    }
 }
 
 /// Closes HTTP listeners that a policy asks to be strict, if the socket that they share with others is not. Their hosts

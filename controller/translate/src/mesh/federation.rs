@@ -6,9 +6,10 @@ use std::sync::Arc;
 use api::core::ConfigMap;
 use api::own::{ConditionsStatus, FederatedTrustDomain, FederationEndpoint, FederationProfile};
 use api::{Object, ObjectKey};
+use identity::TrustBundle;
 use model::{BootstrapBundle, BundleEndpoint, BundleProfile, FederatedDomain, TrustAnchors, TrustDomainName};
-use serde_json::Value;
 
+use super::chain;
 use crate::context::Context;
 use crate::output::Status;
 use crate::policy::age;
@@ -172,21 +173,21 @@ fn bundle(
     };
     let text = |key: &str| map.data.as_ref().and_then(|data| data.get(key)).filter(|text| !text.is_empty());
     if let Some(document) = text("bundle.json") {
-        let keys = serde_json::from_str::<Value>(document).map_err(|error| error.to_string());
-        let keys = keys.and_then(|document| match document.get("keys") {
-            Some(Value::Array(_)) => Ok(()),
-            _ => Err("it has no list of keys".to_owned()),
-        });
-        return match keys {
-            Ok(()) => Ok(BootstrapBundle::Document(document.as_str().into())),
-            Err(error) => Err(("InvalidBundle", format!("bundle.json of {object} is no bundle: {error}"))),
+        return match TrustBundle::from_document(document.as_bytes()) {
+            Ok(_) => Ok(BootstrapBundle::Document(document.as_str().into())),
+            Err(error) => {
+                let error = chain(&error);
+                Err(("InvalidBundle", format!("bundle.json of {object} is no bundle: {error}")))
+            }
         };
     }
     let Some(pem) = text("ca.crt") else {
         return Err(("InvalidBundle", format!("{object} has neither bundle.json nor ca.crt in its data")));
     };
-    match identity::validate_roots(pem) {
+    match TrustBundle::from_pem(pem) {
         Ok(_) => Ok(BootstrapBundle::Pem(TrustAnchors(pem.as_str().into()))),
-        Err(error) => Err(("InvalidBundle", format!("ca.crt of {object} holds no sound roots: {error}"))),
+        Err(error) => {
+            Err(("InvalidBundle", format!("ca.crt of {object} holds no sound roots: {}", chain(&error))))
+        }
     }
 }

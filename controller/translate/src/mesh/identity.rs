@@ -7,11 +7,12 @@ use std::sync::Arc;
 use api::Object;
 use api::ObjectKey;
 use api::gateway_api::Gateway;
-use api::own::{self, GatewayParameters, MeshIdentity, MeshKind, ParseSpiffeIdError, SpiffeId};
-use model::{GatewayIdentity, IdentityName, IdentitySource, KeyPair, PeerProfile};
+use api::own::{self, GatewayParameters, MeshIdentity, MeshKind};
+use identity::{TrustBundle, X509Svid};
+use model::{GatewayIdentity, IdentityName, IdentitySource, KeyPair, PeerProfile, TrustAnchors};
 
 use self::source::Source;
-use super::DEFAULT_TRUST_DOMAIN;
+use super::{DEFAULT_TRUST_DOMAIN, chain};
 use crate::context::Context;
 use crate::mesh::service_account_id;
 use crate::problem::Problem;
@@ -64,27 +65,26 @@ impl<'a> Wanted<'a> {
         }
     }
 
-    /// Whether a certificate says who the Gateway is: by one SPIFFE ID, of its own trust domain. (The rest is checked by
-    /// who uses it; this much is known without a clock and is what is mostly wrong.)
-    fn is_svid(&self, pair: Option<&Arc<KeyPair>>) -> Result<(), String> {
-        let facts =
-            pair.map(|pair| identity::validate_key_pair(&pair.certificate_chain, pair.private_key.expose()));
-        let facts = facts.transpose().map_err(|error| error.to_string())?.unwrap_or_default();
-        if self.kind() == MeshKind::Linkerd {
-            return Ok(());
-        }
-        let [id] = facts.uris.as_slice() else {
-            let many = facts.uris.len();
-            return Err(format!("its certificate is no SVID: it has {many} URI names, and must have one"));
+    /// Whether a key pair is an SVID of the own trust domain, and its roots are roots. (What needs a clock is checked by
+    /// who uses it; this much is mostly what is wrong.)
+    fn is_svid(&self, pair: Option<&Arc<KeyPair>>, roots: &TrustAnchors) -> Result<(), String> {
+        let Some(pair) = pair else { return Err("it holds no key pair".to_owned()) };
+        let profile = match self.kind() {
+            MeshKind::Linkerd => PeerProfile::LinkerdDns,
+            MeshKind::Istio => PeerProfile::Istio,
+            MeshKind::Auto | MeshKind::Spiffe | MeshKind::None => PeerProfile::SpiffeStrict,
         };
-        let id: SpiffeId = id.parse().map_err(|error: ParseSpiffeIdError| error.to_string())?;
+        let svid = X509Svid::from_pem(&pair.certificate_chain, pair.private_key.expose(), profile);
+        let svid = svid.map_err(|error| format!("tls.crt is no SVID: {}", chain(&error)))?;
+        TrustBundle::from_pem(&roots.0).map_err(|error| format!("ca.crt is no bundle: {}", chain(&error)))?;
         let own = self.trust_domain.unwrap_or(DEFAULT_TRUST_DOMAIN);
-        if id.trust_domain() != own {
-            return Err(format!(
-                "{id} is not of trust domain {own}, which mesh.trustDomain says or leaves unsaid"
-            ));
+        match svid.id().trust_domain() {
+            Some(domain) if domain.to_string() != own => Err(format!(
+                "{} is not of trust domain {own}, which mesh.trustDomain says or leaves unsaid",
+                svid.id()
+            )),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     fn kind(&self) -> MeshKind {

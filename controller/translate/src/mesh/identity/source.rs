@@ -206,27 +206,25 @@ impl Reader<'_, '_, '_> {
                 )),
             };
         };
-        let key = ObjectKey::of::<Secret>(self.gateway.namespace(), name);
-        let referrer = Referrer::of(self.gateway);
-        let read = self
-            .context
-            .index
-            .grants
-            .check(referrer, key)
-            .map_err(|error| error.to_string())
-            .and_then(|granted| {
-                let certificates = &mut self.context.certificates;
-                let key_pair = certificates.key_pair(&granted).map_err(|error| error.to_string())?;
-                let roots = certificates.trust_anchors(&granted).map_err(|error| error.to_string())?;
-                self.wanted
-                    .is_svid(certificates.secret(&key_pair))
-                    .map_err(|error| format!("{}: {error}", granted.get()))?;
-                Ok(IdentitySource::Secret { key_pair, roots, crl: certificates.revocation_lists(&granted) })
-            });
+        let read = self.secret(&ObjectKey::of::<Secret>(self.gateway.namespace(), name));
         read.map_err(|message| {
             let mend = "give it tls.crt, tls.key and ca.crt, or name another";
             self.fault(Some(by), "files.secretName", message, mend)
         })
+    }
+
+    fn secret(&mut self, key: &ObjectKey) -> Result<IdentitySource, String> {
+        let granted = self.context.index.grants.check(Referrer::of(self.gateway), key.clone());
+        let granted = granted.map_err(|error| error.to_string())?;
+        let certificates = &mut self.context.certificates;
+        let key_pair = certificates.key_pair(&granted).map_err(|error| error.to_string())?;
+        let roots = certificates.trust_anchors(&granted).map_err(|error| error.to_string())?;
+        let svid = self.wanted.is_svid(certificates.secret(&key_pair), &roots);
+        svid.map_err(|error| format!("{key}: {error}"))?;
+        let crl = certificates.revocation_lists(&granted);
+        identity::revocation_lists(crl.as_deref().unwrap_or_default())
+            .map_err(|error| format!("ca-crl.pem of {key}: {error}"))?;
+        Ok(IdentitySource::Secret { key_pair, roots, crl })
     }
 
     /// CA certificates of a key of a ConfigMap. Not of a user's: a mesh's control plane publishes them there.
