@@ -221,9 +221,15 @@ impl Reader<'_, '_, '_> {
         let roots = certificates.trust_anchors(&granted).map_err(|error| error.to_string())?;
         let svid = self.wanted.is_svid(certificates.secret(&key_pair), &roots);
         svid.map_err(|error| format!("{key}: {error}"))?;
-        let crl = certificates.revocation_lists(&granted);
-        identity::revocation_lists(crl.as_deref().unwrap_or_default())
-            .map_err(|error| format!("ca-crl.pem of {key}: {error}"))?;
+        let crl = certificates.revocation_lists(&granted).filter(|text| !text.trim().is_empty());
+        if let Some(text) = &crl {
+            let lists =
+                identity::revocation_lists(text).map_err(|error| format!("ca-crl.pem of {key}: {error}"))?;
+            // Nobody is revoked by a text that is none; whoever wrote it meant somebody.
+            if lists.is_empty() {
+                return Err(format!("ca-crl.pem of {key} holds no PEM block X509 CRL"));
+            }
+        }
         Ok(IdentitySource::Secret { key_pair, roots, crl })
     }
 
