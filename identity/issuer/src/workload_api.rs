@@ -2,6 +2,7 @@
 //! registrations say.
 
 mod attest;
+mod authority;
 mod service;
 mod socket;
 mod view;

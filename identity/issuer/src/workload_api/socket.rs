@@ -16,6 +16,7 @@ use tonic::codegen::Service as _;
 use tracing::{debug, warn};
 
 use super::attest::Process;
+use super::authority::Readable;
 use super::service::WorkloadApi;
 use crate::serve::{self, Door};
 
@@ -102,7 +103,7 @@ impl Socket {
                 let mut server = server.clone();
                 async move { server.call(request.map(Body::new)).await }
             };
-            door.admit(user, serve::http2(stream, handle)).await;
+            door.admit(user, serve::http2(Readable::new(stream), handle)).await;
         }
     }
 }
