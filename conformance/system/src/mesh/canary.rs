@@ -23,9 +23,8 @@ impl Canary {
     /// Takes in every key of a PEM text; gives how many it has.
     pub fn learn(&mut self, pem: &str) -> usize {
         let mut found = 0;
-        for (_, rest) in split_keys(pem) {
-            let body: String = rest.chars().filter(|c| !c.is_whitespace()).collect();
-            if let Ok(der) = STANDARD.decode(body) {
+        for body in split_keys(pem).chain(bare_keys(pem)) {
+            if let Ok(der) = STANDARD.decode(joined(body)) {
                 found += usize::from(self.secrets.insert(secret_part(&der)));
             }
         }
@@ -54,7 +53,7 @@ impl Canary {
     /// It does; the error says which spelling, not the key.
     pub fn check(&self, name: &str, text: &str) -> Result<()> {
         ensure!(!self.secrets.is_empty(), "the canary knows no key: it would find nothing");
-        let joined: String = text.split_whitespace().collect();
+        let joined = joined(text);
         for shape in SHAPES {
             ensure!(
                 !joined.contains(shape),
@@ -70,13 +69,24 @@ impl Canary {
     }
 }
 
-/// The PEM blocks of private keys: label and body.
-fn split_keys(text: &str) -> impl Iterator<Item = (&str, &str)> {
+/// A text without white space and without line ends as JSON spells them.
+fn joined(text: &str) -> String {
+    text.replace("\\n", "").split_whitespace().collect()
+}
+
+/// The bodies of PEM blocks with private keys.
+fn split_keys(text: &str) -> impl Iterator<Item = &str> {
     text.split("-----BEGIN ").skip(1).filter_map(|block| {
         let (label, rest) = block.split_once("-----")?;
         let (body, _) = rest.split_once("-----END")?;
-        label.ends_with("PRIVATE KEY").then_some((label, body))
+        label.ends_with("PRIVATE KEY").then_some(body)
     })
+}
+
+/// Keys that stand in base64 without PEM around them, as SPIRE keeps them.
+fn bare_keys(text: &str) -> impl Iterator<Item = &str> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && !"+/=".contains(c));
+    words.filter(|word| SHAPES.iter().any(|shape| word.starts_with(shape)))
 }
 
 /// The bytes that make a key secret: the scalar of a P-256 key (an octet string of 32 bytes), else the middle.

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use tokio::process::{Child, Command};
 
+use super::issuer::SERVER_NAME;
 use super::program::{self, Program};
 use crate::peer::outcome;
 use crate::place::Place;
@@ -86,9 +87,10 @@ impl PilotAgent {
         command
             .args(["proxy", "sidecar", "--log_output_level", "info,ca:debug,cache:debug,citadelclient:debug"])
             .env("PROXY_CONFIG", format!("{{\"discoveryAddress\":\"{ca}\",\"statusPort\":15020}}"))
-            .env("CA_ADDR", ca)
             .env("OUTPUT_CERTS", place.folder().join("out"))
             .env("SECRET_TTL", ttl)
+            // Heeded only where the CA is the discovery address.
+            .env("ISTIOD_SAN", SERVER_NAME)
             .envs([("DISABLE_ENVOY", "true"), ("INSTANCE_IP", &ip), ("POD_NAME", "agent-0")])
             .envs([("POD_NAMESPACE", "shop"), ("SERVICE_ACCOUNT", "cart"), ("TRUST_DOMAIN", "cluster.local")])
             .envs([("ECC_SIGNATURE_ALGORITHM", "ECDSA"), ("ISTIO_META_CLUSTER_ID", "Kubernetes")]);

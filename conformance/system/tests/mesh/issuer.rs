@@ -65,20 +65,20 @@ async fn istios_client_is_certified_as_who_its_token_says() -> Result<()> {
     let web = Claims { account: ("shop", "web"), ..Claims::default() };
     let good = token("good", &web)?;
     let base = ["-ca", &ca, "-san", SERVER_NAME, "-roots", &roots];
-    for key in ["ecdsa", "rsa"] {
-        // What the CSR says of its owner counts for nothing.
-        let asked = ["-token", &good, "-key", key, "-name", "spiffe://cluster.local/ns/kube-system/sa/admin"];
+    for (key, name) in [("ecdsa", ""), ("ecdsa", WEB), ("rsa", WEB)] {
+        let asked = ["-token", &good, "-key", key, "-name", name];
         let (given, chain) = workload::ca_client(&[&base[..], &asked].concat()).await?;
         ensure!(given, "{key}: {chain}\n{}", issuer.log());
         let facts = workload::facts(&chain).await?;
-        assert!(facts.contains(&format!("URI:{WEB}")) && !facts.contains("kube-system"), "{facts}");
+        assert!(facts.contains(&format!("URI:{WEB}")), "{facts}");
     }
     let wrong = token("audience", &Claims { audience: "somebody", ..web.clone() })?;
     let expired = token("expired", &Claims { life: Duration::ZERO, ..web.clone() })?;
     let stranger = token("stranger", &Claims { issuer: "https://elsewhere.example", ..web.clone() })?;
     let forger = Tokens::start(issuer.place.at(8091)).await?.token(&web)?;
     let forged = issuer.place.write("forged", &forger)?.display().to_string();
-    let refused: [(&[&str], &str); 6] = [
+    let refused: [(&[&str], &str); 7] = [
+        (&["-token", &good, "-name", "spiffe://cluster.local/ns/kube-system/sa/admin"], "PermissionDenied"),
         (&["-token", &wrong], "Unauthenticated"),
         (&["-token", &expired], "Unauthenticated"),
         (&["-token", &stranger], "Unauthenticated"),
@@ -106,13 +106,13 @@ async fn istios_client_is_certified_as_who_its_token_says() -> Result<()> {
 #[tokio::test]
 async fn istios_agent_keeps_a_certificate_of_ours() -> Result<()> {
     let (issuer, tokens) = with_tokens().await?;
-    let token = tokens.token(&Claims { account: ("shop", "web"), ..Claims::default() })?;
+    let token = tokens.token(&Claims { account: ("shop", "cart"), ..Claims::default() })?;
     let roots = std::fs::read_to_string(issuer.roots().await?)?;
     let ca = issuer.place.at(15012).to_string();
     let mut agent = workload::PilotAgent::start(&ca, &roots, &token, "20s").await?;
     let first = agent.certificate("").await.with_context(|| issuer.log())?;
     let facts = workload::facts(&first).await?;
-    assert!(facts.contains(&format!("URI:{WEB}")), "{facts}");
+    assert!(facts.contains("URI:spiffe://cluster.local/ns/shop/sa/cart"), "{facts}");
     agent.certificate(&first).await?;
     check_silence(&issuer).await
 }
