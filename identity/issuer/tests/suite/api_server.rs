@@ -21,6 +21,8 @@ use tokio_rustls::TlsAcceptor;
 pub(crate) struct ApiServer {
     answers: Arc<Mutex<Vec<(String, Value)>>>,
     pub(crate) asked: Arc<Mutex<Vec<Value>>>,
+    /// What it publishes as its keys, and how often they were fetched.
+    pub(crate) keys: Arc<Mutex<(String, usize)>>,
 }
 
 impl ApiServer {
@@ -79,6 +81,11 @@ impl ApiServer {
     }
 
     async fn review(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        if request.uri().path() == "/openid/v1/jwks" {
+            let mut keys = self.keys.lock().unwrap();
+            keys.1 += 1;
+            return Response::new(Full::new(Bytes::from(keys.0.clone())));
+        }
         assert_eq!(request.uri().path(), "/apis/authentication.k8s.io/v1/tokenreviews");
         assert_eq!(request.headers()["authorization"], "Bearer the-issuers-own");
         let body = request.into_body().collect().await.unwrap().to_bytes();

@@ -15,6 +15,7 @@ mod bootstrap;
 mod bundles;
 mod client;
 mod good_callers;
+mod ours;
 mod rig;
 mod rotation;
 mod token;

@@ -41,10 +41,15 @@ impl Rig {
 
     /// With other settings.
     pub(crate) async fn start_with(change: impl FnOnce(&mut IssuerSettings)) -> Self {
+        // TLS libraries elsewhere look at the system's clock, so ours begins where that one is.
+        Self::start_at(SystemTime::now(), change).await
+    }
+
+    /// At another time.
+    pub(crate) async fn start_at(start: SystemTime, change: impl FnOnce(&mut IssuerSettings)) -> Self {
         let log = Log::capture();
         let temp = tempfile::tempdir().unwrap();
-        // TLS libraries elsewhere look at the system's clock, so ours begins where that one is.
-        let (clock, hand) = Clock::by_hand(SystemTime::now());
+        let (clock, hand) = Clock::by_hand(start);
         let tokens = TokenKey::new("k1");
         std::fs::write(temp.path().join("jwks.json"), tokens.jwks()).unwrap();
         let mut settings = settings(&temp, clock.clone());

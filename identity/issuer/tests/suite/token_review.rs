@@ -1,5 +1,6 @@
 //! Callers whose token the API server reviews.
 
+use issuer::JwksSource;
 use serde_json::{Value, json};
 use tonic::Code;
 
@@ -106,4 +107,69 @@ async fn without_the_api_server_nobody_is_anybody() {
     let stranger = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
     std::fs::write(folder.path().join("ca.crt"), stranger.cert.pem()).unwrap();
     refused(&rig, "pod", Code::Unavailable, "verifier-away").await;
+}
+
+#[tokio::test]
+async fn keys_are_fetched_and_made_up_names_of_keys_fetch_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, review) = ApiServer::start(folder.path()).await;
+    let rig = Rig::start_with(|settings| {
+        let callers = settings.jwt_callers.as_mut().unwrap();
+        callers.jwks = JwksSource::parse(&format!("{}/openid/v1/jwks", review.api_server));
+        callers.ca = Some(review.ca);
+    })
+    .await;
+    let fetched = || server.keys.lock().unwrap().1;
+    assert_eq!(fetched(), 0);
+    server.keys.lock().unwrap().0 = "<html>".to_owned();
+    refused(&rig, &rig.token(), Code::Unavailable, "verifier-away").await;
+    // Whoever publishes nonsense is asked again, but not for every caller.
+    refused(&rig, &rig.token(), Code::Unavailable, "verifier-away").await;
+    assert_eq!(fetched(), 1);
+}
+
+#[tokio::test]
+async fn fetched_keys_go_on_without_their_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, review) = ApiServer::start(folder.path()).await;
+    let rig = Rig::start_with(|settings| {
+        let callers = settings.jwt_callers.as_mut().unwrap();
+        callers.jwks = JwksSource::parse(&format!("{}/openid/v1/jwks", review.api_server));
+        callers.ca = Some(review.ca);
+    })
+    .await;
+    server.keys.lock().unwrap().0 = rig.tokens.jwks();
+    rig.cart().await;
+    for number in 0..5 {
+        let stranger = crate::token::TokenKey::new(&format!("made-up-{number}"));
+        refused(&rig, &stranger.sign(&rig.claims()), Code::Unauthenticated, "unknown-key").await;
+    }
+    std::fs::remove_file(folder.path().join("ca.crt")).unwrap();
+    rig.cart().await;
+    assert_eq!(server.keys.lock().unwrap().1, 1);
+}
+
+#[tokio::test]
+async fn what_is_fetched_is_fetched_over_https_alone() {
+    for url in ["http://127.0.0.1/jwks", "http://kubernetes.default.svc/openid/v1/jwks"] {
+        let mut settings = issuer::IssuerSettings::new(crate::rig::trust_domain());
+        settings.jwt_callers = Some(issuer::JwtCallers {
+            jwks: JwksSource::parse(url),
+            issuer: "a".to_owned(),
+            audiences: vec!["b".to_owned()],
+            pod_bound: false,
+            ca: None,
+        });
+        let error = issuer::Issuer::start(settings).await.unwrap_err();
+        assert!(error.to_string().contains("https only"), "{error}");
+    }
+    let mut settings = issuer::IssuerSettings::new(crate::rig::trust_domain());
+    settings.token_review = Some(issuer::TokenReview {
+        api_server: "https://127.0.0.1".to_owned(),
+        ca: "ca.crt".into(),
+        token: "token".into(),
+        audiences: Vec::new(),
+    });
+    let error = issuer::Issuer::start(settings).await.unwrap_err();
+    assert!(error.to_string().contains("audience"), "{error}");
 }
