@@ -15,7 +15,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
@@ -29,6 +29,7 @@ use tracing::{debug, warn};
 
 use crate::compiled::Compiled;
 use crate::drain::Readiness;
+use crate::mesh::MeshIdentities;
 use crate::overload::Overload;
 use crate::settings::SetLogLevel;
 use crate::telemetry::metrics::Metrics;
@@ -49,6 +50,8 @@ pub enum Surface {
 pub struct Admin {
     /// What is served.
     pub compiled: Arc<ArcSwapOption<Compiled>>,
+    /// Workload identities at work.
+    pub identities: Arc<ArcSwap<MeshIdentities>>,
     /// Metrics of the process.
     pub metrics: Arc<Metrics>,
     /// How full the process is.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use model::{ListenerName, Snapshot};
 use socket2::Socket;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -17,6 +17,7 @@ use crate::admin::{Admin, Controls, Port, Surface};
 use crate::compiled::{BuildContext, Compiled};
 use crate::drain::{BlockReady, DrainPhase, DrainSignal, Readiness};
 use crate::listener::bind::{Change, Sockets};
+use crate::mesh::{MeshIdentities, Sources};
 use crate::overload::{ListenerGate, Overload};
 use crate::settings::{LogControl, Settings};
 use crate::telemetry::access_log::{AccessLog, AccessLogFormat};
@@ -99,8 +100,12 @@ impl Proxy {
         let compiled = Arc::<ArcSwapOption<Compiled>>::default();
         let served = compiled.clone();
         metrics.observe_backends(move |each| sample_backends(&served, each));
+        let identities = Arc::<ArcSwap<MeshIdentities>>::default();
+        let mesh = identities.clone();
+        metrics.observe_identities(move || mesh.load().collectors());
         let admin = Arc::new(Admin {
             compiled: compiled.clone(),
+            identities: identities.clone(),
             metrics: metrics.clone(),
             overload,
             readiness: readiness.clone(),
@@ -110,6 +115,8 @@ impl Proxy {
             unready: Some(readiness.block("no snapshot has been applied")),
             health: HealthChecker::new(runtime.handle().clone(), shared.resolver.clone()),
             sockets: Sockets::new(settings.bind, count),
+            sources: Sources::new(settings.issuer.clone(), settings.start_identity.clone()),
+            identities,
             settings,
             shared,
             workers,
@@ -211,7 +218,7 @@ fn sample_backends(compiled: &ArcSwapOption<Compiled>, each: &mut dyn FnMut(Back
             requests: live.circuit.requests(),
             pending: live.circuit.pending(),
             endpoints: members.len(),
-            healthy: members.iter().filter(|member| member.state.fit(now)).count(),
+            healthy: members.iter().filter(|member| member.fit(now)).count(),
         });
     }
 }
@@ -235,6 +242,9 @@ struct Control {
     sockets: Sockets,
     gates: Arc<HashMap<ListenerName, Arc<ListenerGate>>>,
     compiled: Arc<ArcSwapOption<Compiled>>,
+    sources: Sources,
+    /// Those of the generation that is served, for metrics and pages.
+    identities: Arc<ArcSwap<MeshIdentities>>,
     applied: watch::Sender<Applied>,
     drain: DrainSignal,
     health: HealthChecker,
@@ -281,14 +291,27 @@ impl Control {
     async fn take(&mut self, snapshot: Arc<Snapshot>) {
         let generation = self.applied.borrow().generation + 1;
         let previous = self.compiled.load_full();
-        let context = BuildContext { generation, zone: self.settings.zone.clone() };
+        let identities = self.sources.prepare(&snapshot).await;
+        let zone = self.settings.zone.clone();
+        let context = BuildContext { generation, zone, identities: identities.clone() };
         let built =
             tokio::task::spawn_blocking(move || Compiled::build(&snapshot, previous.as_deref(), &context));
         let error = match built.await {
-            Ok(Ok(compiled)) => return self.apply(Arc::new(compiled)).await,
+            Ok(Ok(compiled)) => {
+                self.apply(Arc::new(compiled)).await;
+                self.identities.store(Arc::new(identities));
+                // Only now, when nothing new is done with them, those that are not wanted any more stop.
+                return self.sources.commit();
+            }
             Ok(Err(error)) => error.to_string(),
             Err(error) => error.to_string(),
         };
+        self.sources.abandon();
+        if let Some(served) = self.compiled.load_full() {
+            // Endpoints are taken over even so; identities are not.
+            let identities = self.identities.load();
+            served.backends.values().for_each(|backend| backend.return_to(&identities));
+        }
         self.shared.metrics.compile_errors.inc();
         warn!(%error, generation, "Snapshot refused; the one before it is served on");
         self.applied.send_modify(|applied| {

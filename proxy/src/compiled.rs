@@ -11,7 +11,7 @@
 //! | `routes`, `paths`, `bucket` | the index of one host pattern |
 //! | `matches`, `query` | conditions and the one function that checks them |
 //! | `rule`, `filter`, `pick` | what a rule does, and the weighted choice |
-//! | `tls`     | TLS servers |
+//! | `tls`, `mesh` | TLS servers, and mesh peers as clients |
 
 mod bucket;
 mod build;
@@ -19,6 +19,7 @@ mod error;
 mod filter;
 mod hosts;
 mod matches;
+mod mesh;
 mod paths;
 mod pick;
 mod query;
@@ -41,6 +42,7 @@ pub use self::filter::{
 };
 pub use self::hosts::{HostMatches, HostTable};
 pub use self::matches::{CompiledMatch, CompiledPath, CompiledValue, Unmet};
+pub use self::mesh::{CompiledMesh, CompiledMeshListener};
 pub use self::pick::WeightedPick;
 pub use self::rule::{
     CompiledAction, CompiledBackendRef, CompiledForward, CompiledL4, CompiledRedirect, CompiledRule,
@@ -78,6 +80,8 @@ pub struct CompiledListener {
     pub port: u16,
     /// Who may connect, how, how much.
     pub connection: Arc<ConnectionPolicy>,
+    /// Mesh peers, where TLS is looked for (protocols HTTP and TCP).
+    pub mesh: Option<CompiledMeshListener>,
     /// What is spoken.
     pub protocol: CompiledProtocol,
 }

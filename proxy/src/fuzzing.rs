@@ -12,6 +12,7 @@ use futures_util::FutureExt;
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
 use crate::http::canonical::{canonical_host, canonical_path};
+use crate::http::xfcc;
 use crate::listener::prefixed::Prefixed;
 use crate::listener::proxy_protocol::{Malformed, Parsed, parse};
 use crate::listener::sniff::{Sniffed, sniff};
@@ -104,6 +105,17 @@ pub fn canonical(bytes: &[u8]) {
             "the host changes when made canonical again"
         );
     }
+}
+
+/// `X-Forwarded-Client-Cert`: what is read can be written and read again, and what is appended stays apart.
+pub fn xfcc(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Ok(elements) = xfcc::parse(text) else { return };
+    assert_eq!(xfcc::parse(&xfcc::format(&elements)).as_ref(), Ok(&elements), "written otherwise than read");
+    let appended = format!("{text},By=spiffe://a/b;Hash=00");
+    let more = xfcc::parse(&appended).expect("elements may be appended");
+    let ours = vec![("By", "spiffe://a/b".into()), ("Hash", "00".into())];
+    assert_eq!(more.split_last(), Some((&ours, elements.as_slice())), "the appended element got lost");
 }
 
 /// Bytes that arrive in pieces, and then the end.

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `request`   | the life of a request, top to bottom |
 //! | `door`, `framing`, `canonical` | what is refused before anything is decided; canonical host and path |
-//! | `hop`, `forwarded`, `request_id` | hop-by-hop fields go, the client is named |
+//! | `hop`, `forwarded`, `xfcc`, `request_id` | hop-by-hop fields go, the client is named |
 //! | `route`     | from the canonical request to a rule |
 //! | `filter`    | filters in order |
 //! | `forward`, `retry`, `session`, `upgrade` | one backend, one endpoint, several tries, tunnels |
@@ -34,3 +34,4 @@ mod retry;
 pub mod route;
 mod session;
 pub(crate) mod upgrade;
+pub(crate) mod xfcc;

@@ -9,6 +9,7 @@ pub mod explain;
 pub mod fuzzing;
 pub mod http;
 pub mod listener;
+pub mod mesh;
 pub mod overload;
 pub mod settings;
 pub mod tcp;

@@ -4,6 +4,7 @@ pub(crate) mod accept;
 pub(crate) mod bind;
 pub(crate) mod conn;
 pub(crate) mod datagrams;
+pub(crate) mod mesh;
 pub mod prefixed;
 pub mod proxy_protocol;
 pub(crate) mod registry;

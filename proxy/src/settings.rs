@@ -5,6 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use identity::{Identity, Issue, SourceContext};
+use model::{GatewayIdentity, IdentityName};
+
 use crate::telemetry::access_log::AccessLogTarget;
 use crate::telemetry::metrics::SourceLabels;
 
@@ -33,8 +36,35 @@ pub struct Settings {
     /// From then on connections have until this long after the stop was asked for, unless the snapshot says
     /// otherwise.
     pub drain_deadline: Duration,
+    /// The issuer in the same process, for identities of the built-in source.
+    pub issuer: Option<Arc<dyn Issue>>,
+    /// Starts identities.
+    pub start_identity: StartIdentity,
     /// The process's own log.
     pub log: LogControl,
+}
+
+/// How the source of an identity is started. The default asks whom the configuration names; a test puts its own there.
+#[derive(Clone)]
+pub struct StartIdentity(pub Arc<StartFn>);
+
+/// Starts a source on the current runtime: its handle, and what stops it when dropped.
+pub type StartFn =
+    dyn Fn(&IdentityName, &GatewayIdentity, SourceContext) -> (Identity, Box<dyn Send + Sync>) + Send + Sync;
+
+impl Default for StartIdentity {
+    fn default() -> Self {
+        Self(Arc::new(|name, spec, context| {
+            let (identity, running) = identity::start(name, spec, context);
+            (identity, Box::new(running))
+        }))
+    }
+}
+
+impl fmt::Debug for StartIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StartIdentity")
+    }
 }
 
 /// Sets the log filter, or says what is wrong with the text.
@@ -78,6 +108,8 @@ impl Default for Settings {
             source: SourceLabels::default(),
             drain_delay: Duration::from_secs(15),
             drain_deadline: Duration::from_secs(45),
+            issuer: None,
+            start_identity: StartIdentity::default(),
             log: LogControl::default(),
         }
     }

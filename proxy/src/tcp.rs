@@ -5,6 +5,7 @@ mod buffers;
 mod pump;
 
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -14,6 +15,7 @@ use tracing::debug;
 
 use crate::compiled::{CompiledBackendRef, CompiledL4};
 use crate::drain::DrainWatch;
+use crate::mesh::{Fate, Link, Tie};
 use crate::telemetry::access_log::{ConnectionLine, CoreLog};
 use crate::telemetry::flags::Flags;
 use crate::telemetry::metrics::{Metrics, RouteLabels, TcpMetrics};
@@ -50,8 +52,10 @@ pub struct Client<S> {
     pub local: SocketAddr,
     /// SNI, if it speaks TLS.
     pub server_name: Option<Arc<str>>,
-    /// SPIFFE ID of its verified certificate.
+    /// Its verified identity.
     pub spiffe_id: Option<Arc<str>>,
+    /// The standing of a mesh peer's connection.
+    pub tie: Option<Rc<Tie>>,
 }
 
 /// Serves a connection to its end. Without a rule it is closed. Exactly one access-log line is written.
@@ -67,7 +71,7 @@ pub async fn serve<S, B>(
     S: AsyncRead + AsyncWrite + Abort + Unpin,
     B: OutBody,
 {
-    let Client { stream, remote, local, server_name, spiffe_id } = client;
+    let Client { stream, remote, local, server_name, spiffe_id, tie } = client;
     let mut line = ConnectionLine::new(tools.log, remote, local);
     line.route = rule.map(|rule| rule.label.clone());
     line.server_name = server_name;
@@ -84,16 +88,32 @@ pub async fn serve<S, B>(
     };
     let Connected { picked, stream: upstream, metrics } = connected;
     metrics.opened.inc();
+    let peer = upstream.peer().cloned();
+    line.upstream_peer = peer.as_ref().map(|peer| peer.peer.id.clone());
     let mut pump = Pump::new(stream, upstream, rule.idle_timeout, &metrics);
     let mut drain = tools.drain.clone();
     let end = tokio::select! {
         end = pump.run(purged) => end,
         () = drain.forced() => End::Forced,
+        // Bytes know no last request: what stands on a certificate ends with it.
+        reason = ended(tie.as_deref().map(|tie| &**tie)) => End::Untied(reason),
+        reason = ended(peer.as_deref()) => End::Untied(reason),
     };
     (line.bytes_received, line.bytes_sent) = pump.finish(&end);
     metrics.closed.inc();
     drop(picked);
     note(&mut line, &end);
+}
+
+/// Completes when a mesh connection may not go on, with the reason. Never for others.
+async fn ended(link: Option<&Link>) -> Arc<str> {
+    match link {
+        Some(link) => {
+            link.reached(Fate::Draining).await;
+            link.reason().map_or_else(|| "mesh connection ended".into(), Arc::clone)
+        }
+        None => std::future::pending().await,
+    }
 }
 
 /// A connection to an endpoint.
@@ -192,11 +212,13 @@ fn note(line: &mut ConnectionLine<'_>, end: &End) {
         End::Idle => (Flags::IDLE_TIMEOUT, Some("idle_timeout")),
         End::Purged => (Flags::OVERLOAD, Some("overload")),
         End::Forced => (Flags::DRAINED, Some("drain_deadline")),
+        End::Untied(_) => (Flags::LOCAL_RESET, Some("mesh_trust_ended")),
         End::ClientFailed(_) => (Flags::DOWNSTREAM_TERMINATED, Some("downstream_reset")),
         End::UpstreamFailed(_) => (Flags::UPSTREAM_TERMINATED, Some("upstream_reset")),
     };
     match end {
         End::UpstreamFailed(error) => line.failure = Some(error.to_string().into()),
+        End::Untied(reason) => line.failure = Some(reason.clone()),
         End::ClientFailed(error) => debug!(%error, client = %line.remote, "Client connection broke"),
         End::Clean | End::Idle | End::Purged | End::Forced => {}
     }

@@ -42,6 +42,8 @@ use bytes::Bytes;
 use http_body::Body;
 use model::BackendProtocol;
 
+use crate::mesh::TargetId;
+
 use clock::Moment;
 use connect::Purpose;
 use handle::TransportId;
@@ -50,7 +52,7 @@ use pool::{Policy, Pool};
 pub use body::UpstreamBody;
 pub use circuit::CircuitCounters;
 pub use dispatch::LocalExecutor;
-pub use endpoint::{EndpointId, EndpointState, EndpointToken, Member};
+pub use endpoint::{EndpointId, EndpointState, EndpointToken, Member, Way};
 pub use error::{CircuitLimit, DispatchError, UpstreamError, UpstreamErrorKind};
 pub use handle::{BackendError, BackendHandle, BackendLive, BackendTls};
 pub use health::HealthChecker;
@@ -86,6 +88,8 @@ struct Shared<B> {
 struct PoolKey {
     endpoint: EndpointId,
     transport: TransportId,
+    /// Who the endpoint must be, and who we are to it.
+    mesh: Option<TargetId>,
     purpose: Purpose,
 }
 
@@ -126,13 +130,14 @@ impl<B: OutBody> Upstreams<B> {
         let started = Moment::now();
         let (resolver, source) = (&self.shared.resolver, picked.source);
         let opened =
-            connect::open(backend, picked.endpoint(), resolver, source, Purpose::Bytes, Some(permit)).await;
+            connect::open(backend, picked.member(), resolver, source, Purpose::Bytes, Some(permit)).await;
         let now = Moment::now();
         picked.attempt.connect = Some(now.since(started));
         match &opened {
             Ok(stream) => {
                 picked.attempt.remote = Some(stream.remote_address());
                 picked.attempt.local = stream.local_address();
+                picked.attempt.peer = stream.peer().cloned();
                 picked.note_success(now);
             }
             Err(UpstreamError { kind: UpstreamErrorKind::TlsClosed(_), .. }) => {}
@@ -166,7 +171,8 @@ impl<B: OutBody> Upstreams<B> {
 
     /// The pool for requests to the picked endpoint.
     fn pool(&self, backend: &BackendHandle, picked: &Picked, purpose: Purpose) -> Rc<Pool<B>> {
-        let key = PoolKey { endpoint: picked.id(), transport: backend.transport, purpose };
+        let mesh = picked.member().way.id();
+        let key = PoolKey { endpoint: picked.id(), transport: backend.transport, mesh, purpose };
         if let Some(pool) = self.shared.pools.borrow().get(&key) {
             return Rc::clone(pool);
         }

@@ -73,6 +73,7 @@ const TARGETS: &[(&str, &str)] = &[
     ("proxy_header", "proxy/fuzz"),
     ("request_heads", "proxy/fuzz"),
     ("canonical", "proxy/fuzz"),
+    ("xfcc", "proxy/fuzz"),
     ("objects", "controller/translate/fuzz"),
     ("spiffe_id", "identity/fuzz"),
     ("certificate_chain", "identity/fuzz"),

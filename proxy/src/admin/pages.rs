@@ -101,6 +101,11 @@ const PAGES: &[Page] = &[
     Page::admin("/endpoints", "endpoints of each backend and whether they are fit", |_, admin| {
         served(admin, |compiled| json(StatusCode::OK, &views::endpoints(compiled)))
     }),
+    Page::admin(
+        "/identities",
+        "workload identities: who we are, until when, and whom we believe",
+        |_, admin| json(StatusCode::OK, &views::identities(&admin.identities.load())),
+    ),
     Page {
         path: "/explain",
         about: "why a request goes where: ?url=http://HOST/PATH&method=GET&header=NAME:VALUE&sni=NAME&listener=NAME",
@@ -142,11 +147,17 @@ fn index(_: &Parts, _: &Admin) -> Answer {
 
 fn ready(_: &Parts, admin: &Admin) -> Answer {
     let reasons = admin.readiness.reasons();
-    if reasons.is_empty() {
-        json(StatusCode::OK, &json!({ "ready": true }))
-    } else {
-        json(StatusCode::SERVICE_UNAVAILABLE, &json!({ "ready": false, "reasons": reasons }))
+    // Without an identity mesh traffic fails closed and the rest goes on: that is said, and takes no traffic away.
+    let identities = admin.identities.load();
+    let degraded: Vec<_> = identities.iter().filter_map(|live| live.not_ready()).collect();
+    let (status, mut body) = match reasons.is_empty() {
+        true => (StatusCode::OK, json!({ "ready": true })),
+        false => (StatusCode::SERVICE_UNAVAILABLE, json!({ "ready": false, "reasons": reasons })),
+    };
+    if let (false, Some(body)) = (degraded.is_empty(), body.as_object_mut()) {
+        body.insert("degraded".to_owned(), degraded.into());
     }
+    json(status, &body)
 }
 
 fn live(_: &Parts, _: &Admin) -> Answer {

@@ -146,7 +146,9 @@ async fn bench(surface: Surface) -> Arc<Bench> {
         }),
         drain: Arc::new(move || draining.signal.advance(crate::drain::DrainPhase::Leaving)),
     };
-    let admin = Admin { compiled, metrics, overload: Overload::new(), readiness, controls };
+    let identities = Arc::default();
+    let overload = Overload::new();
+    let admin = Admin { compiled, identities, metrics, overload, readiness, controls };
     tokio::spawn(port.serve(Arc::new(admin)));
     bench
 }

@@ -9,9 +9,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::compiled::Compiled;
+use crate::mesh::{LiveIdentity, MeshIdentities};
 use crate::overload::Overload;
 use crate::upstream::clock::Moment;
-use crate::upstream::{BackendHandle, BackendTls};
+use crate::upstream::{BackendHandle, BackendTls, Way};
 
 /// A way into a rule.
 #[derive(Serialize)]
@@ -118,10 +119,10 @@ fn tls(server: &TlsServer) -> Value {
     };
     match server {
         TlsServer::Terminate { tls, inner: TlsInner::Http(server) } => json!({
-            "terminate": { "section": server.section, "routes": server.routes, "certificates": tls.certificates },
+            "terminate": { "section": server.section, "routes": server.routes, "certificates": tls.certificates, "svid": tls.svid },
         }),
         TlsServer::Terminate { tls, inner: TlsInner::Tcp(inner) } => json!({
-            "terminate": { "tcp": rules(inner), "certificates": tls.certificates },
+            "terminate": { "tcp": rules(inner), "certificates": tls.certificates, "svid": tls.svid },
         }),
         TlsServer::Passthrough(inner) => json!({ "passthrough": rules(inner) }),
         TlsServer::Closed { reason } => json!({ "closed": reason }),
@@ -151,7 +152,7 @@ pub(super) fn backends(compiled: &Compiled) -> Vec<Value> {
                 "protocol": backend.spec.protocol,
                 "tls": tls,
                 "endpoints": members.len(),
-                "fit": members.iter().filter(|member| member.state.fit(now)).count(),
+                "fit": members.iter().filter(|member| member.fit(now)).count(),
                 "connections": circuit.connections(),
                 "requests": circuit.requests(),
                 "pending": circuit.pending(),
@@ -173,7 +174,8 @@ pub(super) fn endpoints(compiled: &Compiled) -> BTreeMap<&str, Vec<Value>> {
                 json!({
                     "address": state.address,
                     "port": state.port,
-                    "fit": state.fit(now),
+                    "fit": member.fit(now),
+                    "reach": reach(&member.way),
                     "passesChecks": state.passes_checks(),
                     "ejected": state.ejected(now),
                     "inFlight": state.in_flight(),
@@ -183,6 +185,30 @@ pub(super) fn endpoints(compiled: &Compiled) -> BTreeMap<&str, Vec<Value>> {
             .collect()
     };
     sorted(compiled).into_iter().map(|backend| (backend.name.as_str(), of(backend))).collect()
+}
+
+/// How an endpoint is reached.
+fn reach(way: &Way) -> Value {
+    match way {
+        Way::AsBackend => json!("asBackend"),
+        Way::Mesh(target) => match &target.configs {
+            Ok(_) => json!({ "mesh": &*target.peer }),
+            Err(reason) => json!({ "closed": reason }),
+        },
+        Way::Closed { reason } => json!({ "closed": reason }),
+    }
+}
+
+/// Workload identities, and the connections that stand on them.
+pub(super) fn identities(identities: &MeshIdentities) -> Vec<Value> {
+    let of = |live: &LiveIdentity| {
+        let mut view = serde_json::to_value(live.identity().status()).unwrap_or_default();
+        if let Some(view) = view.as_object_mut() {
+            view.insert("connections".to_owned(), live.counters().active.value().into());
+        }
+        view
+    };
+    identities.iter().map(|live| of(live)).collect()
 }
 
 fn sorted(compiled: &Compiled) -> Vec<&BackendHandle> {

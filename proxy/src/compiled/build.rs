@@ -1,6 +1,7 @@
 //! From a snapshot and the previous generation to the next one. Off the hot path.
 
 mod filters;
+mod mesh;
 mod patterns;
 mod rules;
 mod servers;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use model::{BackendName, BackendRef, Listener, ListenerName, Protocol, RouteTableName, Snapshot};
 
 use super::{CompileError, Compiled, CompiledBackendRef, CompiledListener, CompiledProtocol, CompiledTable};
+use crate::mesh::MeshIdentities;
 use crate::upstream::BackendHandle;
 
 /// What a build needs to know besides the snapshot.
@@ -22,6 +24,8 @@ pub struct BuildContext {
     pub generation: u64,
     /// The proxy's own zone; empty if unknown.
     pub zone: Arc<str>,
+    /// The identities that run. What needs another one is closed.
+    pub identities: MeshIdentities,
 }
 
 impl Compiled {
@@ -41,6 +45,7 @@ impl Compiled {
         let mut next = Build {
             snapshot,
             previous,
+            mesh: &context.identities,
             backends: HashMap::with_capacity_and_hasher(snapshot.backends.len(), Default::default()),
             replaced: HashSet::new(),
             tables: BTreeMap::new(),
@@ -68,6 +73,7 @@ impl Compiled {
 struct Build<'a> {
     snapshot: &'a Snapshot,
     previous: Option<&'a Compiled>,
+    mesh: &'a MeshIdentities,
     backends: HashMap<BackendName, Arc<BackendHandle>, ahash::RandomState>,
     /// Backends whose handle is not the previous one: what refers to them cannot be shared.
     replaced: HashSet<BackendName>,
@@ -88,8 +94,16 @@ impl<'a> Build<'a> {
             let missing =
                 || CompileError::new(format!("backend {name}"), "the snapshot has no endpoints for it");
             let endpoints = self.snapshot.endpoints.get(name).cloned().ok_or_else(missing)?;
-            let handle = BackendHandle::build(name, spec, &endpoints, &self.snapshot.secrets, zone, earlier)
-                .map_err(|error| CompileError::new(format!("backend {name}"), error))?;
+            let handle = BackendHandle::build(
+                name,
+                spec,
+                &endpoints,
+                &self.snapshot.secrets,
+                zone,
+                self.mesh,
+                earlier,
+            )
+            .map_err(|error| CompileError::new(format!("backend {name}"), error))?;
             if !earlier.is_some_and(|earlier| Arc::ptr_eq(earlier, &handle)) {
                 self.replaced.insert(name.clone());
             }
@@ -110,6 +124,7 @@ impl<'a> Build<'a> {
             Protocol::Tcp(rule) => CompiledProtocol::Tcp(self.only_l4(&subject, rule.as_ref(), earlier)?),
             Protocol::Udp(rule) => CompiledProtocol::Udp(self.only_l4(&subject, rule.as_ref(), earlier)?),
         };
+        let mesh = self.mesh_listener(&subject, &listener.protocol, &listener.connection, earlier);
         let kept = earlier.filter(|earlier| *earlier.compiled.connection == listener.connection);
         Ok(CompiledListener {
             name: name.clone(),
@@ -119,6 +134,7 @@ impl<'a> Build<'a> {
             connection: kept
                 .map(|earlier| Arc::clone(&earlier.compiled.connection))
                 .unwrap_or_else(|| Arc::new(listener.connection.clone())),
+            mesh,
             protocol,
         })
     }

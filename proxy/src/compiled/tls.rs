@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use identity::ServerTlsConfig;
 
-use super::{CompiledL4, CompiledServer, HostTable};
+use super::{CompiledL4, CompiledMesh, CompiledServer, HostTable};
 
 /// A Gateway API listener of protocol HTTPS or TLS.
 #[derive(Debug)]
@@ -17,6 +17,8 @@ pub enum CompiledTlsServer {
         inner: CompiledTlsInner,
         /// What the client is asked for.
         client_auth: ClientAuthMode,
+        /// Mesh peers, where the client is asked to be one.
+        mesh: Option<Arc<CompiledMesh>>,
     },
     /// TLS goes through untouched; the SNI picks the route.
     Passthrough(HostTable<Arc<CompiledL4>>),
@@ -45,6 +47,8 @@ pub enum ClientAuthMode {
     Require,
     /// A certificate; a missing or invalid one is let in unverified.
     InsecureFallback,
+    /// A mesh peer's SVID.
+    Mesh,
 }
 
 impl CompiledTlsServer {

@@ -348,7 +348,7 @@ fn endpoints(handle: &BackendHandle) -> Vec<EndpointStep> {
         address: member.endpoint.address.clone(),
         port: member.endpoint.port,
         zone: member.endpoint.zone.clone(),
-        fit: member.state.fit(now),
+        fit: member.fit(now),
         draining: member.endpoint.draining,
         in_flight: member.state.in_flight(),
     });

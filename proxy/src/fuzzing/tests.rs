@@ -42,6 +42,11 @@ fn canonical_is_canonical_for_good() {
 }
 
 #[test]
+fn client_certificates_are_read_as_they_are_written() {
+    seeds("xfcc", super::xfcc);
+}
+
+#[test]
 fn a_seed_with_a_server_name_is_read() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/client_hello/tls13");
     let hello = read_hello(&fs::read(path).unwrap(), &[]).unwrap();

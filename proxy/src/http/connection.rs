@@ -1,15 +1,18 @@
 //! What a request knows of the connection that it came on.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use identity::WorkloadId;
+
 use super::core::{Core, Live, Slot};
 use super::forwarded::Client;
 use super::framing::HeadScan;
-use crate::compiled::{ClientAuthMode, CompiledServer};
+use crate::compiled::{ClientAuthMode, CompiledMesh, CompiledServer};
+use crate::mesh::{Fate, LiveIdentity, Tie};
 use crate::telemetry::flags::Flags;
 
 /// A downstream connection that speaks HTTP. Shared by its requests; lives on one core.
@@ -59,14 +62,54 @@ pub(crate) struct Addresses {
 pub(crate) struct Tls {
     /// The SNI, canonical; none if the client sent none.
     pub(crate) server_name: Option<Arc<str>>,
-    /// The server that the SNI chose, of the generation at accept.
-    pub(crate) server: Arc<CompiledServer>,
+    /// The server that the SNI chose, of the generation at accept; none on a port that looks for mesh TLS in front of
+    /// HTTP.
+    pub(crate) server: Option<Arc<CompiledServer>>,
     /// What the client was asked for.
     pub(crate) client_auth: ClientAuthMode,
     /// The client showed a certificate that verified.
     pub(crate) mutual: bool,
-    /// The SPIFFE ID in it.
-    pub(crate) spiffe_id: Option<Arc<str>>,
+    /// The identity in it.
+    pub(crate) peer_id: Option<Arc<str>>,
+    /// Who the client is to the mesh, where it was asked.
+    pub(crate) mesh: Option<MeshPeer>,
+}
+
+/// A client of a mesh listener.
+#[derive(Debug)]
+pub(crate) struct MeshPeer {
+    /// Its verified identity and the connection's standing; none: it showed no certificate.
+    pub(crate) tie: Option<Rc<Tie>>,
+    /// Who we are to it, if we have shown our SVID.
+    pub(crate) own: Option<WorkloadId>,
+    /// By which identity it was verified.
+    judge: Arc<LiveIdentity>,
+    /// What it was last found to be let in by.
+    admitted_by: RefCell<Arc<CompiledMesh>>,
+}
+
+impl MeshPeer {
+    /// A client that a handshake by `mesh` has let in.
+    pub(crate) fn new(tie: Option<Rc<Tie>>, own: Option<WorkloadId>, mesh: Arc<CompiledMesh>) -> Self {
+        Self { tie, own, judge: Arc::clone(&mesh.live), admitted_by: RefCell::new(mesh) }
+    }
+
+    /// Its verified identity.
+    pub(crate) fn id(&self) -> Option<&WorkloadId> {
+        self.tie.as_ref().map(|tie| &tie.peer.id)
+    }
+
+    /// Whether it is let in by the listener as it is now. Looked at anew only when that has changed.
+    pub(crate) fn admitted(&self, mesh: &Arc<CompiledMesh>) -> bool {
+        if Arc::ptr_eq(&self.admitted_by.borrow(), mesh) {
+            return true;
+        }
+        let admitted = mesh.admits(self.id(), &self.judge);
+        if admitted {
+            self.admitted_by.replace(Arc::clone(mesh));
+        }
+        admitted
+    }
 }
 
 impl Connection {
@@ -93,6 +136,26 @@ impl Connection {
             stalled: Cell::new(Duration::ZERO),
             cut: Cell::new(Flags::NONE),
         }
+    }
+
+    /// The standing of a mesh peer's connection.
+    pub(crate) fn tie(&self) -> Option<&Rc<Tie>> {
+        self.tls.as_ref()?.mesh.as_ref()?.tie.as_ref()
+    }
+
+    /// How a mesh peer's connection stands; others live.
+    pub(crate) fn fate(&self) -> Fate {
+        self.tie().map_or(Fate::Live, |tie| tie.fate())
+    }
+
+    /// The identity of a mesh peer.
+    pub(crate) fn mesh_id(&self) -> Option<&WorkloadId> {
+        self.tls.as_ref()?.mesh.as_ref()?.id()
+    }
+
+    /// The client's verified identity.
+    pub(crate) fn peer_id(&self) -> Option<&str> {
+        self.tls.as_ref()?.peer_id.as_deref()
     }
 
     /// The listener's present generation.

@@ -240,6 +240,7 @@ impl Exchange {
         let connection = &*self.connection;
         let attempt = self.picked.as_ref().map(Picked::attempt);
         let tls = connection.tls.as_ref();
+        let cut = connection.tie().and_then(|tie| tie.reason()).filter(|_| !self.complete);
         let entry = LogEntry {
             route: self.rule.as_deref(),
             method: Some(line.method.as_str()),
@@ -258,11 +259,15 @@ impl Exchange {
             authority: line.authority.as_ref().map(HeaderValue::as_bytes),
             upstream_address: attempt.and_then(|attempt| attempt.remote),
             upstream_local_address: attempt.and_then(|attempt| attempt.local),
+            upstream_peer: attempt
+                .and_then(|attempt| attempt.peer.as_ref())
+                .map(|peer| peer.peer.id.as_str()),
+            termination_details: cut.map(|reason| &**reason),
             backend: self.picked.as_ref().map(|picked| picked.backend().name.as_str()),
             local_address: Some(connection.local),
             remote_address: Some(connection.remote),
             server_name: tls.and_then(|tls| tls.server_name.as_deref()),
-            peer_spiffe_id: tls.and_then(|tls| tls.spiffe_id.as_deref()),
+            peer_spiffe_id: connection.peer_id(),
             trace_id: line.trace,
             retries: self.retries,
             shed_reason: self.flags.contains(Flags::OVERLOAD).then(|| ShedReason::Overload.as_str()),
@@ -324,7 +329,7 @@ pub(crate) fn log_malformed(connection: &Connection, error: &hyper::Error) {
         local_address: Some(connection.local),
         remote_address: Some(connection.remote),
         server_name: tls.and_then(|tls| tls.server_name.as_deref()),
-        peer_spiffe_id: tls.and_then(|tls| tls.spiffe_id.as_deref()),
+        peer_spiffe_id: connection.peer_id(),
         ..LogEntry::new(connection.core.wall(Instant::now()), Duration::ZERO)
     });
 }

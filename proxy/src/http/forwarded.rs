@@ -1,15 +1,19 @@
 //! Who the client is: forwarding and identity headers are taken away or believed, then ours are added.
 //! Performance-critical path.
 
+use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use model::{ClientCertHeader, Forwarded};
+use identity::WorkloadId;
+use model::{ClientCertHeader, ConnectionPolicy, Forwarded};
 
 mod baggage;
 mod trust;
 
 pub(crate) use self::trust::believed;
+use super::xfcc::{self, ClientCertificate};
 
 pub(crate) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(crate) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -27,19 +31,48 @@ pub(crate) struct Client {
     pub(crate) peer_value: HeaderValue,
     /// `http` or `https`.
     pub(crate) scheme: &'static str,
-    /// The client's certificate as an `X-Forwarded-Client-Cert` element, if it showed one.
-    pub(crate) certificate: Option<HeaderValue>,
+    /// The client's certificate, if it showed one that was verified.
+    pub(crate) certificate: Option<ClientCertificate>,
     /// Whether the peer's forwarding headers are believed.
-    pub(crate) believed: bool,
+    believed: Cell<bool>,
+    /// The policy that says so.
+    judged_by: RefCell<Arc<ConnectionPolicy>>,
 }
 
 impl Client {
-    pub(crate) fn new(peer: IpAddr, tls: bool, certificate: Option<HeaderValue>, policy: &Forwarded) -> Self {
+    /// `id` is the verified identity of a mesh peer.
+    pub(crate) fn new(
+        peer: IpAddr,
+        tls: bool,
+        certificate: Option<ClientCertificate>,
+        id: Option<&WorkloadId>,
+        policy: &Arc<ConnectionPolicy>,
+    ) -> Self {
         let peer = peer.to_canonical();
         let peer_value = HeaderValue::from_maybe_shared(peer.to_string())
             .expect("an IP address is made of visible characters");
         let scheme = if tls { "https" } else { "http" };
-        Self { peer, peer_value, scheme, certificate, believed: believed(peer, policy) }
+        Self {
+            peer,
+            peer_value,
+            scheme,
+            certificate,
+            believed: Cell::new(believed(peer, id, &policy.forwarded)),
+            judged_by: RefCell::new(Arc::clone(policy)),
+        }
+    }
+
+    /// Whether the peer's forwarding headers are believed.
+    pub(crate) fn believed(&self) -> bool {
+        self.believed.get()
+    }
+
+    /// Looks anew whether the peer is believed, if the policy is another one than before.
+    pub(crate) fn judge(&self, id: Option<&WorkloadId>, policy: &Arc<ConnectionPolicy>) {
+        if !Arc::ptr_eq(&self.judged_by.borrow(), policy) {
+            self.believed.set(believed(self.peer, id, &policy.forwarded));
+            self.judged_by.replace(Arc::clone(policy));
+        }
     }
 
     /// Takes away what an unbelieved peer says of others, and what aliases of such fields say.
@@ -58,19 +91,19 @@ impl Client {
                 break;
             }
         }
-        if !self.believed && headers.contains_key(BAGGAGE) {
+        if !self.believed() && headers.contains_key(BAGGAGE) {
             baggage::strip_identity(headers, &BAGGAGE);
         }
     }
 
     /// The client's address: the peer's, or what a believed peer says it is.
     pub(crate) fn address(&self, headers: &HeaderMap, policy: &Forwarded) -> IpAddr {
-        if self.believed { trust::client(self.peer, headers, policy) } else { self.peer }
+        if self.believed() { trust::client(self.peer, headers, policy) } else { self.peer }
     }
 
     /// Adds our part: the peer to `X-Forwarded-For`; the rest only where no believed peer has said it.
     pub(crate) fn announce(&self, headers: &mut HeaderMap, host: Option<&HeaderValue>, port: &HeaderValue) {
-        if self.believed {
+        if self.believed() {
             self.append_peer(headers);
             self.append_forwarded(headers, host);
         } else {
@@ -85,7 +118,7 @@ impl Client {
 
     /// The scheme and port that the client itself used: of this connection, or what a believed proxy in front says.
     pub(crate) fn entrance(&self, headers: &HeaderMap, port: u16) -> (&'static str, u16) {
-        let said = headers.get(X_FORWARDED_PROTO).map(HeaderValue::as_bytes).filter(|_| self.believed);
+        let said = headers.get(X_FORWARDED_PROTO).map(HeaderValue::as_bytes).filter(|_| self.believed());
         let (scheme, usual) = match said {
             Some(b"https") => ("https", 443),
             Some(b"http") => ("http", 80),
@@ -98,14 +131,22 @@ impl Client {
 
     /// Sets `X-Forwarded-Client-Cert` as the policy asks; [`Self::sanitise`] has removed what is not believed.
     pub(crate) fn announce_certificate(&self, headers: &mut HeaderMap, policy: &Forwarded) {
-        let Some(certificate) = &self.certificate else { return };
-        match policy.client_cert {
-            ClientCertHeader::Sanitize | ClientCertHeader::ForwardOnly => {}
-            ClientCertHeader::SanitizeSet => {
-                headers.insert(X_FORWARDED_CLIENT_CERT, certificate.clone());
+        let append = match policy.client_cert {
+            ClientCertHeader::Sanitize | ClientCertHeader::ForwardOnly => return,
+            ClientCertHeader::SanitizeSet => false,
+            ClientCertHeader::AppendForward => true,
+        };
+        let Some(element) = self.certificate.as_ref().and_then(ClientCertificate::element) else { return };
+        let list = if append { certificates(headers) } else { None };
+        let value = match list {
+            None => element.clone(),
+            Some(mut list) => {
+                list.push(',');
+                list.extend(element.to_str());
+                HeaderValue::try_from(list).unwrap_or_else(|_| element.clone())
             }
-            ClientCertHeader::AppendForward => append_listed(headers, X_FORWARDED_CLIENT_CERT, certificate),
-        }
+        };
+        headers.insert(X_FORWARDED_CLIENT_CERT, value);
     }
 
     fn is_refused(&self, name: &str, policy: &Forwarded) -> bool {
@@ -118,10 +159,10 @@ impl Client {
         if name == X_FORWARDED_CLIENT_CERT.as_str() {
             return match policy.client_cert {
                 ClientCertHeader::Sanitize | ClientCertHeader::SanitizeSet => true,
-                ClientCertHeader::AppendForward | ClientCertHeader::ForwardOnly => !self.believed,
+                ClientCertHeader::AppendForward | ClientCertHeader::ForwardOnly => !self.believed(),
             };
         }
-        !self.believed && is_identity(name)
+        !self.believed() && is_identity(name)
     }
 
     fn append_peer(&self, headers: &mut HeaderMap) {
@@ -147,6 +188,19 @@ impl Client {
             append_listed(headers, header::FORWARDED, &element);
         }
     }
+}
+
+/// What a believed peer says of certificates, as one list. None if it says nothing, or something that an appended
+/// element could get lost in.
+fn certificates(headers: &HeaderMap) -> Option<String> {
+    let mut list = String::new();
+    for value in headers.get_all(X_FORWARDED_CLIENT_CERT) {
+        if !list.is_empty() {
+            list.push(',');
+        }
+        list.push_str(value.to_str().ok()?);
+    }
+    xfcc::parse(&list).is_ok().then_some(list)
 }
 
 /// Headers that say who somebody is, by lower-case name.

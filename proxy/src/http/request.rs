@@ -14,6 +14,7 @@ use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
+use model::MeshMode;
 
 use super::answer::{AnswerBody, Limits};
 use super::body::RequestBody;
@@ -26,8 +27,10 @@ use super::inbound::Inbound;
 use super::upgrade::Tunnel;
 use super::{door, forward, hop, request_id, respond};
 use crate::compiled::{
-    CompiledAction, CompiledProtocol, CompiledRule, CompiledServer, CompiledTlsInner, CompiledTlsServer,
+    CompiledAction, CompiledMeshListener, CompiledProtocol, CompiledRule, CompiledServer, CompiledTlsInner,
+    CompiledTlsServer,
 };
+use crate::mesh::Fate;
 use crate::overload::Pressure;
 use crate::upstream::UpstreamBody;
 
@@ -54,7 +57,8 @@ pub(crate) async fn handle(
     let live = connection.live();
     let (parts, incoming) = request.into_parts();
     let last = connection.begin_request(live.listener.connection.limits.requests_per_connection);
-    if last {
+    // A mesh connection whose certificate is about to end takes its last request too.
+    if last || connection.fate() > Fate::Live {
         connection.closing.set(true);
     }
     let mut exchange = Exchange::begin(connection, live.clone(), &parts);
@@ -100,14 +104,22 @@ fn enter<'l>(
 
 /// The Gateway API listener that the request belongs to.
 fn server<'l>(live: &'l Live, connection: &Connection, host: &str) -> Result<&'l CompiledServer, Error> {
-    match (&live.listener.protocol, &connection.tls) {
-        (CompiledProtocol::Http(servers), None) => servers.find(host).map(Arc::as_ref).ok_or(Error::NoRoute),
-        (CompiledProtocol::Tls(servers), Some(tls)) => {
-            if live.listener.misdirected(&tls.server, host) {
+    let tls = connection.tls.as_ref();
+    let chosen = tls.and_then(|tls| tls.server.as_ref());
+    match (&live.listener.protocol, tls, chosen) {
+        (CompiledProtocol::Http(servers), _, None) => {
+            if !admitted(live.listener.mesh.as_ref(), tls) {
+                connection.closing.set(true);
+                return Err(Error::Misdirected);
+            }
+            servers.find(host).map(Arc::as_ref).ok_or(Error::NoRoute)
+        }
+        (CompiledProtocol::Tls(servers), Some(tls), Some(chosen)) => {
+            if live.listener.misdirected(chosen, host) {
                 return Err(Error::Misdirected);
             }
             let name = tls.server_name.as_deref().unwrap_or_default();
-            tls_server(servers.find(name), tls).ok_or_else(|| {
+            tls_server(servers.find(name), tls, chosen).ok_or_else(|| {
                 connection.closing.set(true);
                 Error::Misdirected
             })
@@ -119,14 +131,33 @@ fn server<'l>(live: &'l Live, connection: &Connection, host: &str) -> Result<&'l
 
 /// The server that the handshake chose, as it is now. None if the SNI belongs to another server since, or the
 /// client-certificate policy has changed: this client was not asked for what is demanded, and has to come again.
-fn tls_server<'l>(server: Option<&'l CompiledTlsServer>, tls: &Tls) -> Option<&'l CompiledServer> {
+fn tls_server<'l>(
+    server: Option<&'l CompiledTlsServer>,
+    tls: &Tls,
+    chosen: &CompiledServer,
+) -> Option<&'l CompiledServer> {
     match server? {
-        CompiledTlsServer::Terminate { inner: CompiledTlsInner::Http(server), client_auth, .. }
-            if *client_auth == tls.client_auth && server.is_same(&tls.server) =>
+        CompiledTlsServer::Terminate { inner: CompiledTlsInner::Http(server), client_auth, mesh, .. }
+            if *client_auth == tls.client_auth && server.is_same(chosen) =>
         {
-            Some(server)
+            let known = match (mesh, &tls.mesh) {
+                (None, None) => true,
+                (Some(mesh), Some(peer)) => peer.admitted(mesh),
+                (None, Some(_)) | (Some(_), None) => false,
+            };
+            known.then_some(server)
         }
         _ => None,
+    }
+}
+
+/// Whether a port that looks for mesh TLS, as it is now, lets in who came earlier.
+fn admitted(listener: Option<&CompiledMeshListener>, tls: Option<&Tls>) -> bool {
+    let Some(listener) = listener else { return true };
+    match (tls.and_then(|tls| tls.mesh.as_ref()), &listener.peers) {
+        (None, _) => listener.mode == MeshMode::Permissive,
+        (Some(peer), Ok(mesh)) => peer.admitted(mesh),
+        (Some(_), Err(_)) => false,
     }
 }
 
@@ -134,13 +165,14 @@ fn tls_server<'l>(server: Option<&'l CompiledTlsServer>, tls: &Tls) -> Option<&'
 fn announce(live: &Live, server: &CompiledServer, connection: &Connection, inbound: &mut Inbound) {
     let policy = &live.listener.connection.forwarded;
     let client = &connection.client;
+    client.judge(connection.mesh_id(), &live.listener.connection);
     let headers = &mut inbound.parts.headers;
     client.sanitise(headers, policy);
     let host = headers.get(header::HOST).cloned();
     let (_, port) = client.entrance(headers, server.port);
     client.announce(headers, host.as_ref(), &live.port(port));
     client.announce_certificate(headers, policy);
-    if !client.believed || !headers.contains_key(X_REQUEST_ID) {
+    if !client.believed() || !headers.contains_key(X_REQUEST_ID) {
         headers.insert(X_REQUEST_ID, request_id::generate());
     }
     if inbound.hop.trailers {

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
-use http::HeaderValue;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tracing::debug;
 
+use super::mesh::{self, Found};
 use super::prefixed::Prefixed;
 use super::proxy_protocol::read_header;
 use super::registry::Registry;
@@ -21,12 +21,14 @@ use super::tls::{
     Handshakes, PeerCertificate, TlsFacts, TlsLimits, TlsOutcome, TlsRefusal, TlsTarget, accept,
 };
 use crate::compiled::{
-    ClientAuthMode, CompiledL4, CompiledProtocol, CompiledServer, CompiledTlsServer, HostTable,
+    ClientAuthMode, CompiledL4, CompiledMeshListener, CompiledProtocol, CompiledServer, CompiledTlsServer,
+    HostTable,
 };
 use crate::drain::DrainWatch;
-use crate::http::connection::{Addresses, Connection, Tls};
+use crate::http::connection::{Addresses, Connection, MeshPeer, Tls};
 use crate::http::core::{Core, Live, Slot};
 use crate::http::forwarded::Client;
+use crate::http::xfcc::ClientCertificate;
 use crate::overload::ShedReason;
 use crate::tcp::{self, Abort};
 use crate::telemetry::access_log::ConnectionLine;
@@ -65,32 +67,33 @@ pub(crate) async fn run(stream: TcpStream, peer: SocketAddr, slot: Rc<Slot>, too
         local: endpoints.destination,
     });
     match &live.listener.protocol {
-        CompiledProtocol::Http(_) => http(stream, addresses, slot, tools, None, limit).await,
+        CompiledProtocol::Http(_) => match &live.listener.mesh {
+            None => http(stream, addresses, slot, tools, None, limit).await,
+            Some(mesh) => http_or_mesh(stream, addresses, mesh, &live, slot.clone(), tools).await,
+        },
         CompiledProtocol::Tls(servers) => tls(stream, addresses, servers, &live, slot.clone(), tools).await,
-        CompiledProtocol::Tcp(rule) => tcp(stream, addresses, None, rule.as_ref(), &tools).await,
+        CompiledProtocol::Tcp(rule) => match &live.listener.mesh {
+            None => tcp(stream, addresses, Facts::default(), rule.as_ref(), &tools).await,
+            Some(mesh) => tcp_or_mesh(stream, addresses, mesh, &live, rule.as_ref(), &tools).await,
+        },
         // A datagram listener has no connections.
         CompiledProtocol::Udp(_) => {}
     }
 }
 
 /// Opaque bytes.
-async fn tcp<S>(
-    stream: S,
-    addresses: Addresses,
-    facts: Option<TlsFacts>,
-    rule: Option<&Arc<CompiledL4>>,
-    tools: &Tools,
-) where
+async fn tcp<S>(stream: S, addresses: Addresses, facts: Facts, rule: Option<&Arc<CompiledL4>>, tools: &Tools)
+where
     S: AsyncRead + AsyncWrite + Abort + Unpin,
 {
-    let facts = facts.unwrap_or_default();
-    let peer = facts.peer.as_deref().filter(|peer| peer.verified);
+    let Facts { tls, mesh } = facts;
     let client = tcp::Client {
         stream,
         remote: addresses.remote,
         local: addresses.local,
-        spiffe_id: peer.and_then(PeerCertificate::spiffe_id).map(Into::into),
-        server_name: facts.server_name,
+        spiffe_id: peer_id(&tls, mesh.as_ref()),
+        server_name: tls.server_name,
+        tie: mesh.and_then(|mesh| mesh.tie),
     };
     let core = &tools.core;
     let l4 = tcp::Tools {
@@ -121,10 +124,11 @@ async fn http<S>(
 {
     let registered = tools.registry.register();
     let Ok(Ok(Some(first))) = timeout(limit, sniff(&mut stream)).await else { return };
-    let forwarded = &slot.live().listener.connection.forwarded;
+    let policy = slot.live().listener.connection.clone();
     let agreed = tls.as_ref().is_some_and(|tls| tls.http2);
     let (tls, certificate) = tls.map_or((None, None), |tls| (Some(tls.facts), tls.certificate));
-    let client = Client::new(addresses.remote.ip(), tls.is_some(), certificate, forwarded);
+    let peer = tls.as_ref().and_then(|tls| tls.mesh.as_ref()?.id());
+    let client = Client::new(addresses.remote.ip(), tls.is_some(), certificate, peer, &policy);
     let connection = Rc::new(Connection::new(tools.core.clone(), slot, client, addresses, tls));
     match first {
         // RFC 9113 §3.2: who agreed on HTTP/2 by ALPN and sends something else gets a connection error.
@@ -135,12 +139,76 @@ async fn http<S>(
     }
 }
 
+/// HTTP in the clear or inside mesh TLS, by the first bytes.
+async fn http_or_mesh(
+    stream: Prefixed<TcpStream>,
+    addresses: Addresses,
+    mesh: &CompiledMeshListener,
+    live: &Live,
+    slot: Rc<Slot>,
+    tools: Rc<Tools>,
+) {
+    let limits = &live.listener.connection.limits;
+    let negotiation = TlsLimits { timeout: limits.handshake_timeout, handshakes: &tools.handshakes };
+    let first = limits.header_timeout;
+    match mesh::before_http(stream, mesh, negotiation, first).await {
+        Found::Plain(stream) => http(stream, addresses, slot, tools, None, first).await,
+        Found::Mesh { stream, facts, peer } => {
+            live.metrics.handshakes.inc();
+            let encrypted = encrypted(facts, None, ClientAuthMode::Mesh, Some(peer));
+            http(Prefixed::new(stream), addresses, slot, tools, Some(encrypted), first).await;
+        }
+        Found::Refused(refusal) => refused(&tools.core, live, addresses, refusal),
+        Found::Gone => {}
+    }
+}
+
+/// Bytes in the clear or inside mesh TLS, by the first bytes.
+async fn tcp_or_mesh(
+    stream: Prefixed<TcpStream>,
+    addresses: Addresses,
+    mesh: &CompiledMeshListener,
+    live: &Live,
+    rule: Option<&Arc<CompiledL4>>,
+    tools: &Tools,
+) {
+    let limits = &live.listener.connection.limits;
+    let negotiation = TlsLimits { timeout: limits.handshake_timeout, handshakes: &tools.handshakes };
+    match mesh::before_bytes(stream, mesh, negotiation).await {
+        Found::Plain(stream) => tcp(stream, addresses, Facts::default(), rule, tools).await,
+        Found::Mesh { stream, facts, peer } => {
+            live.metrics.handshakes.inc();
+            tcp(stream, addresses, Facts { tls: facts, mesh: Some(peer) }, rule, tools).await;
+        }
+        Found::Refused(refusal) => refused(&tools.core, live, addresses, refusal),
+        Found::Gone => {}
+    }
+}
+
+/// What is known of an opaque connection.
+#[derive(Default)]
+struct Facts {
+    tls: TlsFacts,
+    mesh: Option<MeshPeer>,
+}
+
+/// The client's verified identity.
+fn peer_id(facts: &TlsFacts, mesh: Option<&MeshPeer>) -> Option<Arc<str>> {
+    match mesh {
+        Some(mesh) => mesh.id().map(|id| id.as_str().into()),
+        None => {
+            let peer = facts.peer.as_deref().filter(|peer| peer.verified);
+            peer.and_then(PeerCertificate::spiffe_id).map(Into::into)
+        }
+    }
+}
+
 /// What TLS left for HTTP.
 struct Encrypted {
     facts: Tls,
     /// ALPN settled on HTTP/2.
     http2: bool,
-    certificate: Option<HeaderValue>,
+    certificate: Option<ClientCertificate>,
 }
 
 async fn tls(
@@ -157,35 +225,40 @@ async fn tls(
     let outcome = accept(stream, servers, negotiation).await;
     drop(handshaking);
     match outcome {
-        TlsOutcome::Terminated { stream, facts, chosen: TlsTarget::Http(server) } => {
+        TlsOutcome::Terminated { stream, facts, chosen: TlsTarget::Http(server, asked) } => {
             live.metrics.handshakes.inc();
+            let peer = match asked.map(|asked| asked.answered(&stream)).transpose() {
+                Ok(peer) => peer,
+                Err(refusal) => return refused(&tools.core, live, addresses, refusal),
+            };
             let name = facts.server_name.as_deref().unwrap_or_default();
             let Some(client_auth) = client_auth(servers.find(name)) else { return };
-            let encrypted = encrypted(facts, server, client_auth);
+            let encrypted = encrypted(facts, Some(server), client_auth, peer);
             let header_timeout = limits.header_timeout;
             http(Prefixed::new(stream), addresses, slot, tools, Some(encrypted), header_timeout).await;
         }
-        TlsOutcome::Terminated { stream, facts, chosen: TlsTarget::Tcp(rule) } => {
+        TlsOutcome::Terminated { stream, facts, chosen: TlsTarget::Tcp(rule, asked) } => {
             live.metrics.handshakes.inc();
-            tcp(stream, addresses, Some(facts), Some(&rule), &tools).await;
+            match asked.map(|asked| asked.answered(&stream)).transpose() {
+                Ok(mesh) => tcp(stream, addresses, Facts { tls: facts, mesh }, Some(&rule), &tools).await,
+                Err(refusal) => refused(&tools.core, live, addresses, refusal),
+            }
         }
-        TlsOutcome::Passthrough { stream, server_name, chosen: TlsTarget::Tcp(rule) } => {
+        TlsOutcome::Passthrough { stream, server_name, chosen: TlsTarget::Tcp(rule, _) } => {
             live.metrics.passthrough.inc();
-            let facts = TlsFacts { server_name, ..TlsFacts::default() };
-            tcp(stream, addresses, Some(facts), Some(&rule), &tools).await;
+            let facts = Facts { tls: TlsFacts { server_name, ..TlsFacts::default() }, mesh: None };
+            tcp(stream, addresses, facts, Some(&rule), &tools).await;
         }
         // HTTP is never spoken without ending TLS.
-        TlsOutcome::Passthrough { chosen: TlsTarget::Http(_), .. } => {}
-        TlsOutcome::Refused(refusal) => {
-            live.metrics.tls_failure(refusal.failure);
-            debug!(error = %refusal, client = %addresses.remote, listener = %live.listener.name, "TLS refused");
-            refused(&tools.core, addresses, refusal);
-        }
+        TlsOutcome::Passthrough { chosen: TlsTarget::Http(..), .. } => {}
+        TlsOutcome::Refused(refusal) => refused(&tools.core, live, addresses, refusal),
     }
 }
 
 /// Tells metrics and log of a handshake that was refused.
-fn refused(core: &Core, addresses: Addresses, refusal: TlsRefusal) {
+fn refused(core: &Core, live: &Live, addresses: Addresses, refusal: TlsRefusal) {
+    live.metrics.tls_failure(refusal.failure);
+    debug!(error = %refusal, client = %addresses.remote, listener = %live.listener.name, "TLS refused");
     if refusal.failure == TlsFailure::Shed {
         core.metrics.shed(ShedReason::HandshakeLimit);
     }
@@ -207,39 +280,27 @@ fn client_auth(server: Option<&CompiledTlsServer>) -> Option<ClientAuthMode> {
     }
 }
 
-fn encrypted(facts: TlsFacts, server: Arc<CompiledServer>, client_auth: ClientAuthMode) -> Encrypted {
+fn encrypted(
+    facts: TlsFacts,
+    server: Option<Arc<CompiledServer>>,
+    client_auth: ClientAuthMode,
+    mesh: Option<MeshPeer>,
+) -> Encrypted {
+    let peer_id = peer_id(&facts, mesh.as_ref());
     // Nothing that an unverified certificate says may be passed on.
-    let peer = facts.peer.as_deref().filter(|peer| peer.verified);
+    let peer = facts.peer.filter(|peer| peer.verified);
+    let own = mesh.as_ref().and_then(|mesh| mesh.own.clone());
+    let certificate = peer.as_ref().map(|peer| ClientCertificate::new(peer.der.clone(), own));
     Encrypted {
         http2: facts.http2,
-        certificate: peer.and_then(element),
         facts: Tls {
             mutual: peer.is_some(),
-            spiffe_id: peer.and_then(PeerCertificate::spiffe_id).map(Into::into),
+            peer_id,
             server_name: facts.server_name,
             server,
             client_auth,
+            mesh,
         },
+        certificate,
     }
-}
-
-/// An element of `X-Forwarded-Client-Cert`, with the keys that Istio's gateways set.
-fn element(peer: &PeerCertificate) -> Option<HeaderValue> {
-    let mut text = format!("Hash={};Subject=\"{}\"", peer.sha256, escape(&peer.subject));
-    for uri in &peer.uris {
-        text.extend([";URI=", &quote(uri)]);
-    }
-    for name in &peer.dns_names {
-        text.extend([";DNS=", &quote(name)]);
-    }
-    HeaderValue::try_from(text).ok()
-}
-
-/// Envoy: a value that holds a separator is quoted.
-fn quote(value: &str) -> String {
-    if value.contains([',', ';', '=', '"']) { format!("\"{}\"", escape(value)) } else { value.to_owned() }
-}
-
-fn escape(value: &str) -> String {
-    value.replace('\\', "\\\\").replace('"', "\\\"")
 }

@@ -26,6 +26,7 @@ use super::watched::Watched;
 use crate::drain::DrainPhase;
 use crate::http::connection::Connection;
 use crate::http::request::{Outlet, handle};
+use crate::mesh::Fate;
 use crate::telemetry::flags::Flags;
 
 /// Bytes that an HTTP/1 connection may hold of what it reads or writes (reliability-security.md §1.1).
@@ -80,7 +81,19 @@ where
     };
     let Some(tunnel) = outlet.take() else { return };
     let parts = codec.into_parts();
-    tunnel.run(unread(parts.io.into_inner().into_inner(), parts.read_buf)).await;
+    let stream = unread(parts.io.into_inner().into_inner(), parts.read_buf);
+    let untied = async {
+        match connection.tie() {
+            // Bytes know no last request: what stands on a certificate ends with it.
+            Some(tie) => tie.reached(Fate::Draining).await,
+            None => std::future::pending().await,
+        }
+        connection.cut.set(Flags::LOCAL_RESET);
+    };
+    tokio::select! {
+        () = tunnel.run(stream) => {}
+        () = untied => {}
+    }
 }
 
 /// Serves HTTP/2 until the connection ends.
@@ -229,6 +242,10 @@ impl<'c> Watch<'c> {
                 self.connection.cut.set(Flags::DRAINED);
                 return Poll::Ready(Ended::Cut);
             }
+            if self.untied(cx) {
+                self.connection.cut.set(Flags::LOCAL_RESET);
+                return Poll::Ready(Ended::Cut);
+            }
             if !self.ending && self.should_end() {
                 self.ending = true;
                 self.connection.closing.set(true);
@@ -254,13 +271,29 @@ impl<'c> Watch<'c> {
         }
     }
 
+    /// Whether a mesh peer is not believed any more. Leaves the waker, so that this task hears of whatever is next.
+    fn untied(&self, cx: &Context<'_>) -> bool {
+        self.connection.tie().is_some_and(|tie| tie.poll_reached(cx, Fate::Cut).is_ready())
+    }
+
     fn should_end(&self) -> bool {
         let idle = self.connection.in_flight.get() == 0;
         self.connection.closing.get()
             || self.registered.phase() >= DrainPhase::Draining
             || self.connection.slot.gone()
+            || self.expired_peer()
             || self.old_at.is_some_and(|at| at <= Instant::now())
             || (self.registered.purged() && idle)
+    }
+
+    /// Whether a mesh connection's certificate has ended. HTTP/2 says so a little before: a GOAWAY loses nothing, while
+    /// an HTTP/1.1 connection that is closed may lose a request that is on its way.
+    fn expired_peer(&self) -> bool {
+        match self.connection.fate() {
+            Fate::Live => false,
+            Fate::Retiring => !self.parks,
+            Fate::Draining | Fate::Cut => true,
+        }
     }
 
     /// A head that has begun gets its time; one that has ended gives it back.
@@ -320,7 +353,7 @@ impl<'c> Watch<'c> {
         let until = [idle_until, self.old_at].into_iter().flatten().min();
         let mut bytes = pin!(stream.fill());
         let more = poll_fn(|cx| {
-            if self.should_end() {
+            if self.untied(cx) || self.should_end() {
                 return Poll::Ready(false);
             }
             if let Poll::Ready(read) = bytes.as_mut().poll(cx) {

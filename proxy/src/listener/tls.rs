@@ -11,12 +11,13 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use identity::ServerTlsConfig;
+use identity::{HandshakeError, HttpVersion, ServerTlsConfig, http_version};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::StartHandshake;
 use tokio_rustls::server::TlsStream;
 
+use super::mesh::Asked;
 use super::prefixed::Prefixed;
 use crate::compiled::{CompiledL4, CompiledServer, CompiledTlsInner, CompiledTlsServer, HostTable};
 use crate::telemetry::flags::Flags;
@@ -103,15 +104,15 @@ pub struct TlsLimits<'a> {
 
 /// What a listener's table has chosen by SNI.
 #[derive(Clone, Debug)]
-pub enum TlsTarget {
-    /// HTTP inside TLS that ends here.
-    Http(Arc<CompiledServer>),
+pub(crate) enum TlsTarget {
+    /// HTTP inside TLS that ends here, maybe with a mesh peer.
+    Http(Arc<CompiledServer>, Option<Asked>),
     /// Opaque bytes: inside TLS that ended here, or TLS passed through.
-    Tcp(Arc<CompiledL4>),
+    Tcp(Arc<CompiledL4>, Option<Asked>),
 }
 
 /// Accepts a connection at a TLS listener: the most specific host pattern that matches the SNI decides.
-pub async fn accept<S>(
+pub(crate) async fn accept<S>(
     stream: Prefixed<S>,
     servers: &HostTable<CompiledTlsServer>,
     limits: TlsLimits<'_>,
@@ -133,13 +134,19 @@ fn choose(servers: &HostTable<CompiledTlsServer>, hello: &Hello) -> TlsChoice<Tl
         Some(CompiledTlsServer::Closed { reason }) => {
             TlsChoice::Refuse(TlsRefusal::new(TlsFailure::Closed, reason))
         }
-        Some(CompiledTlsServer::Passthrough(rules)) => {
-            rules.find(name).map_or_else(unknown, |rule| TlsChoice::Passthrough(TlsTarget::Tcp(rule.clone())))
-        }
-        Some(CompiledTlsServer::Terminate { config, inner, .. }) => {
+        Some(CompiledTlsServer::Passthrough(rules)) => rules
+            .find(name)
+            .map_or_else(unknown, |rule| TlsChoice::Passthrough(TlsTarget::Tcp(rule.clone(), None))),
+        Some(CompiledTlsServer::Terminate { config, inner, mesh, .. }) => {
+            let asked = match mesh.as_ref().map(Asked::new).transpose() {
+                Ok(asked) => asked,
+                Err(refusal) => return TlsChoice::Refuse(refusal),
+            };
             let chosen = match inner {
-                CompiledTlsInner::Http(server) => Some(TlsTarget::Http(server.clone())),
-                CompiledTlsInner::Tcp(rules) => rules.find(name).map(|rule| TlsTarget::Tcp(rule.clone())),
+                CompiledTlsInner::Http(server) => Some(TlsTarget::Http(server.clone(), asked)),
+                CompiledTlsInner::Tcp(rules) => {
+                    rules.find(name).map(|rule| TlsTarget::Tcp(rule.clone(), asked))
+                }
             };
             chosen.map_or_else(unknown, |chosen| TlsChoice::Terminate { config: config.clone(), chosen })
         }
@@ -235,7 +242,7 @@ where
     let (_, session) = stream.get_ref();
     let facts = TlsFacts {
         server_name: read.hello.server_name,
-        http2: session.alpn_protocol() == Some(b"h2"),
+        http2: http_version(session.alpn_protocol()) == HttpVersion::Http2,
         version: match session.protocol_version() {
             Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
             _ => "TLSv1.3",
@@ -256,7 +263,7 @@ fn failed(error: &io::Error) -> TlsRefusal {
         Some(_) => TlsFailure::NotTls,
         None => TlsFailure::Broken,
     };
-    TlsRefusal::new(failure, &error.to_string())
+    TlsRefusal::new(failure, &HandshakeError::from(error).detail)
 }
 
 /// The client is owed no more than a try.
@@ -274,9 +281,11 @@ impl TlsRefusal {
         match self.failure {
             TlsFailure::UnknownName => Flags::NO_ROUTE,
             TlsFailure::Closed => Flags::NO_BACKEND,
-            TlsFailure::NotTls | TlsFailure::Timeout | TlsFailure::ClientCertificate | TlsFailure::Alert => {
-                Flags::DOWNSTREAM_PROTOCOL_ERROR
-            }
+            TlsFailure::NotTls
+            | TlsFailure::Plaintext
+            | TlsFailure::Timeout
+            | TlsFailure::ClientCertificate
+            | TlsFailure::Alert => Flags::DOWNSTREAM_PROTOCOL_ERROR,
             TlsFailure::Broken => Flags::DOWNSTREAM_TERMINATED,
             TlsFailure::Shed => Flags::OVERLOAD,
         }

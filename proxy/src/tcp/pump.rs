@@ -6,6 +6,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ pub(super) enum End {
     Purged,
     /// Cut from outside.
     Forced,
+    /// A mesh peer is not believed any more: why.
+    Untied(Arc<str>),
     /// The client's side broke.
     ClientFailed(io::Error),
     /// The endpoint's side broke.
@@ -72,7 +75,7 @@ where
     pub(super) fn finish(self, end: &End) -> (u64, u64) {
         match end {
             End::Clean | End::Idle => {}
-            End::Forced | End::Purged => {
+            End::Forced | End::Purged | End::Untied(_) => {
                 self.client.abort();
                 self.upstream.abort();
             }

@@ -121,7 +121,7 @@ impl Bench {
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, remote) = listener.accept().await.unwrap();
         let local = stream.local_addr().unwrap();
-        let client_side = Client { stream, remote, local, server_name: None, spiffe_id: None };
+        let client_side = Client { stream, remote, local, server_name: None, spiffe_id: None, tie: None };
         let tools = Tools {
             upstreams: &self.upstreams,
             log: &self.log,

@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use model::{BackendName, ListenerName, Origin};
+use prometheus_client::collector::Collector;
 use prometheus_client::registry::Registry;
 
 use crate::overload::{Overload, ShedReason};
@@ -36,6 +37,7 @@ pub struct Metrics {
     tcp: Families<RouteLabels, TcpMetrics>,
     listeners: Families<ListenerName, ListenerMetrics>,
     backends: OnceLock<BackendSource>,
+    identities: OnceLock<IdentitySource>,
     unrouted: Arc<RouteMetrics>,
     budget: Arc<SeriesBudget>,
     shed: [Counter; ShedReason::ALL.len()],
@@ -59,6 +61,17 @@ type EachBackend = dyn Fn(&mut dyn FnMut(BackendSample<'_>)) + Send + Sync;
 impl fmt::Debug for BackendSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("BackendSource")
+    }
+}
+
+/// Gives the metrics that another module keeps.
+struct IdentitySource(Box<Collectors>);
+
+type Collectors = dyn Fn() -> Vec<Box<dyn Collector>> + Send + Sync;
+
+impl fmt::Debug for IdentitySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("IdentitySource")
     }
 }
 
@@ -143,6 +156,7 @@ impl Metrics {
             tcp: Families::new(MAX_SERIES),
             listeners: Families::new(MAX_SERIES),
             backends: OnceLock::new(),
+            identities: OnceLock::new(),
             unrouted,
             budget,
             shed: Default::default(),
@@ -196,6 +210,14 @@ impl Metrics {
         let _ = self.backends.set(BackendSource(Box::new(each)));
     }
 
+    /// Shows what `collectors` gives at each scrape: what is known of identities. Only the first call counts.
+    pub fn observe_identities(
+        &self,
+        collectors: impl Fn() -> Vec<Box<dyn Collector>> + Send + Sync + 'static,
+    ) {
+        let _ = self.identities.set(IdentitySource(Box::new(collectors)));
+    }
+
     /// Counts something that overload protection refused.
     pub fn shed(&self, reason: ShedReason) {
         for (counter, known) in self.shed.iter().zip(ShedReason::ALL) {
@@ -209,6 +231,9 @@ impl Metrics {
     pub fn encode(self: &Arc<Self>) -> String {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(encode::Everything(self.clone())));
+        for collector in self.identities.get().into_iter().flat_map(|source| (source.0)()) {
+            registry.register_collector(collector);
+        }
         let mut text = String::with_capacity(64 * 1024);
         match prometheus_client::encoding::text::encode(&mut text, &registry) {
             Ok(()) => text,

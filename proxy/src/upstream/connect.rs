@@ -6,14 +6,16 @@ mod tcp;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use identity::{ClientTlsConfig, HandshakeError};
+use identity::{ClientTlsConfig, HandshakeError, peer_facts};
 use model::{Address, SendProxyProtocol};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
+use crate::mesh::{Before, MeshTarget, Side};
 use crate::upstream::circuit::ConnectionPermit;
-use crate::upstream::endpoint::EndpointState;
+use crate::upstream::endpoint::{EndpointState, Member, Way};
 use crate::upstream::error::{UpstreamError, UpstreamErrorKind};
 use crate::upstream::handle::{BackendHandle, BackendTls};
 use crate::upstream::pick::ProxySource;
@@ -35,7 +37,7 @@ pub(crate) enum Purpose {
 /// connection is the proxy's own.
 pub(crate) async fn open(
     backend: &BackendHandle,
-    endpoint: &EndpointState,
+    member: &Member,
     resolver: &Resolver,
     source: Option<ProxySource>,
     purpose: Purpose,
@@ -44,16 +46,28 @@ pub(crate) async fn open(
     // Health checks hold no place and are no traffic.
     let counted = permit.is_some();
     let opening = async {
-        let addresses = addresses(endpoint, resolver).await?;
+        // Decided before anything is dialled: what has no way is not connected to at all.
+        let wrap = Wrap::of(backend, member, purpose)?;
+        let addresses = addresses(&member.state, resolver).await?;
         let mut tcp = tcp::connect(&addresses).await.map_err(|error| connect_error(&error))?;
         let remote = tcp.peer_addr().map_err(|error| connect_error(&error))?;
         let local = tcp.local_addr().ok();
         send_proxy_header(&mut tcp, backend.spec.connection.proxy_protocol, source).await?;
-        let io = match backend.tls.config(purpose)? {
-            None => Io::Plain(tcp),
-            Some(tls) => handshake(tls, tcp).await?,
+        let (io, tie) = match wrap {
+            Wrap::Plain => (Io::Plain(tcp), None),
+            Wrap::Tls(tls) => (Io::Tls(handshake(tls, tcp).await?), None),
+            Wrap::Mesh { tls, target, before } => {
+                let stream = handshake(tls, tcp).await?;
+                let session = stream.get_ref().1;
+                let profile = target.live.identity().profile();
+                let peer = session.peer_certificates().and_then(|chain| peer_facts(chain, profile));
+                // The handshake has verified it, so it can be read; if not, nobody is there.
+                let peer = peer.ok_or_else(|| UpstreamError::unsent(UpstreamErrorKind::TlsFailed))?;
+                let tie = target.live.tie(peer, &before, Side::Upstream, true);
+                (Io::Tls(stream), Some(tie))
+            }
         };
-        Ok(RawStream { io, local, remote, _permit: permit })
+        Ok(RawStream { io, local, remote, tie, _permit: permit })
     };
     let opened = match tokio::time::timeout(backend.spec.connection.connect_timeout, opening).await {
         Ok(opened) => opened,
@@ -113,10 +127,48 @@ impl BackendTls {
     }
 }
 
-async fn handshake(tls: &ClientTlsConfig, tcp: TcpStream) -> Result<Io, UpstreamError> {
+/// What a connection is wrapped in.
+enum Wrap<'a> {
+    Plain,
+    Tls(&'a ClientTlsConfig),
+    Mesh { tls: &'a ClientTlsConfig, target: &'a Arc<MeshTarget>, before: Before },
+}
+
+impl<'a> Wrap<'a> {
+    fn of(backend: &'a BackendHandle, member: &'a Member, purpose: Purpose) -> Result<Self, UpstreamError> {
+        let closed =
+            |reason: &Arc<str>| Err(UpstreamError::unsent(UpstreamErrorKind::TlsClosed(Arc::clone(reason))));
+        let target = match &member.way {
+            Way::AsBackend => return Ok(backend.tls.config(purpose)?.map_or(Self::Plain, Self::Tls)),
+            Way::Closed { reason } => return closed(reason),
+            Way::Mesh(target) => target,
+        };
+        let configs = match &target.configs {
+            Ok(configs) => configs,
+            Err(reason) => return closed(reason),
+        };
+        let Some(before) = target.live.before() else {
+            target.live.counters().refuse(Side::Upstream, "not_ready");
+            return closed(
+                &target.live.not_ready().unwrap_or_else(|| "the identity is not ready".into()).into(),
+            );
+        };
+        let tls = match purpose {
+            Purpose::Requests => &configs.requests,
+            Purpose::Upgrade => &configs.upgrade,
+            Purpose::Bytes => &configs.bytes,
+        };
+        Ok(Self::Mesh { tls, target, before })
+    }
+}
+
+async fn handshake(
+    tls: &ClientTlsConfig,
+    tcp: TcpStream,
+) -> Result<Box<TlsStream<TcpStream>>, UpstreamError> {
     let connector = TlsConnector::from(Arc::clone(&tls.config));
     match connector.connect(tls.server_name.clone(), tcp).await {
-        Ok(stream) => Ok(Io::Tls(Box::new(stream))),
+        Ok(stream) => Ok(Box::new(stream)),
         Err(error) => {
             Err(UpstreamError::unsent(UpstreamErrorKind::TlsFailed).because(HandshakeError::from(&error)))
         }

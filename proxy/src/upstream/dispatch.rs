@@ -20,6 +20,7 @@ pub(crate) use open::UNSAID_STREAMS;
 use crate::upstream::body::UpstreamBody;
 use crate::upstream::clock::Moment;
 use crate::upstream::connect::Purpose;
+use crate::upstream::endpoint::Way;
 use crate::upstream::error::{CircuitLimit, DispatchError, UpstreamError, UpstreamErrorKind};
 use crate::upstream::handle::{BackendHandle, BackendTls};
 use crate::upstream::pick::Picked;
@@ -59,7 +60,7 @@ impl<B: OutBody> Upstreams<B> {
         picked: &mut Picked,
         mut request: Request<B>,
     ) -> Result<Response<UpstreamBody<B>>, DispatchError<B>> {
-        let purpose = match purpose(backend, &request) {
+        let purpose = match purpose(backend, &picked.member().way, &request) {
             Ok(purpose) => purpose,
             Err(kind) => return Err(DispatchError::unsent(kind, request)),
         };
@@ -148,16 +149,24 @@ impl UpstreamErrorKind {
 }
 
 /// What kind of connection a request needs.
-fn purpose<B>(backend: &BackendHandle, request: &Request<B>) -> Result<Purpose, UpstreamErrorKind> {
-    if let BackendTls::Closed { reason } = &backend.tls {
-        return Err(UpstreamErrorKind::TlsClosed(Arc::clone(reason)));
-    }
+fn purpose<B>(
+    backend: &BackendHandle,
+    way: &Way,
+    request: &Request<B>,
+) -> Result<Purpose, UpstreamErrorKind> {
+    let encrypted = match (way, &backend.tls) {
+        (Way::Closed { reason }, _) | (Way::AsBackend, BackendTls::Closed { reason }) => {
+            return Err(UpstreamErrorKind::TlsClosed(Arc::clone(reason)));
+        }
+        (Way::AsBackend, BackendTls::Plain) => false,
+        (Way::Mesh(_), _) | (Way::AsBackend, BackendTls::Tls { .. }) => true,
+    };
     let upgrade = request.headers().contains_key(header::UPGRADE) || request.method() == Method::CONNECT;
-    match (backend.spec.protocol, &backend.tls) {
+    match (backend.spec.protocol, encrypted) {
         (BackendProtocol::Tcp | BackendProtocol::Udp, _) => Err(UpstreamErrorKind::Protocol),
         // HTTP/2 has no upgrade (RFC 9113 §8.6), and extended CONNECT is not spoken to endpoints.
         (BackendProtocol::Http2, _) if upgrade => Err(UpstreamErrorKind::Protocol),
-        (BackendProtocol::Auto, BackendTls::Tls { .. }) if upgrade => Ok(Purpose::Upgrade),
+        (BackendProtocol::Auto, true) if upgrade => Ok(Purpose::Upgrade),
         (BackendProtocol::Auto | BackendProtocol::Http1 | BackendProtocol::Http2, _) => Ok(Purpose::Requests),
     }
 }
@@ -172,11 +181,12 @@ async fn send<B: OutBody>(
     let (facts, reused) = (lease.facts(), lease.reused());
     picked.attempt.remote = Some(facts.remote);
     picked.attempt.local = facts.local;
+    picked.attempt.peer.clone_from(&facts.peer);
     picked.attempt.reused = reused;
     picked.attempt.http2 = matches!(lease, Lease::Http2(_));
     let adapted = match &lease {
         Lease::Http1(_) => adapt::to_http1(&mut request),
-        Lease::Http2(_) => adapt::to_http2(&mut request, matches!(backend.tls, BackendTls::Tls { .. })),
+        Lease::Http2(_) => adapt::to_http2(&mut request, encrypted(backend, picked)),
     };
     if adapted.is_err() {
         return Err(DispatchError::unsent(UpstreamErrorKind::Protocol, request));
@@ -198,6 +208,14 @@ async fn send<B: OutBody>(
             error.reused = reused;
             Err(DispatchError { error, request })
         }
+    }
+}
+
+/// Whether the connection is TLS, of whichever kind.
+fn encrypted(backend: &BackendHandle, picked: &Picked) -> bool {
+    match &picked.member().way {
+        Way::AsBackend => matches!(backend.tls, BackendTls::Tls { .. }),
+        Way::Mesh(_) | Way::Closed { .. } => true,
     }
 }
 

@@ -4,8 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use model::{Address, Endpoint};
+use model::{Address, BackendProtocol, Endpoint, Reach};
 
+use crate::mesh::{MeshIdentities, MeshTarget, TargetId};
 use crate::upstream::clock::Moment;
 use crate::upstream::ewma::Ewma;
 
@@ -137,4 +138,61 @@ pub struct Member {
     pub state: Arc<EndpointState>,
     /// What the configuration says of it.
     pub endpoint: Endpoint,
+    /// How it is reached.
+    pub way: Way,
+}
+
+/// How an endpoint is reached. What is meshed has no way in plaintext.
+#[derive(Clone, Debug)]
+pub enum Way {
+    /// As the backend's own TLS says.
+    AsBackend,
+    /// By mesh mTLS.
+    Mesh(Arc<MeshTarget>),
+    /// Not at all.
+    Closed {
+        /// Why, for the log.
+        reason: Arc<str>,
+    },
+}
+
+impl Way {
+    /// `mesh` holds the identities of the same configuration.
+    pub(crate) fn new(reach: &Reach, protocol: BackendProtocol, mesh: &MeshIdentities) -> Self {
+        match reach {
+            Reach::AsBackend => Self::AsBackend,
+            Reach::Closed { reason } => Self::Closed { reason: Arc::clone(reason) },
+            Reach::Mesh(peer) => match mesh.get(&peer.identity) {
+                Some(live) => Self::Mesh(live.target(peer, protocol)),
+                None => {
+                    Self::Closed { reason: format!("the identity {} does not run", peer.identity).into() }
+                }
+            },
+        }
+    }
+
+    /// Names the way among those that a connection may have been made in; none: the backend's own.
+    pub(crate) fn id(&self) -> Option<TargetId> {
+        match self {
+            Self::Mesh(target) => Some(target.id),
+            Self::AsBackend | Self::Closed { .. } => None,
+        }
+    }
+
+    /// Whether `mesh` still has the identity that it goes by.
+    pub(crate) fn is_of(&self, mesh: &MeshIdentities) -> bool {
+        match self {
+            Self::Mesh(target) => {
+                mesh.get(&target.peer.identity).is_some_and(|live| Arc::ptr_eq(live, &target.live))
+            }
+            Self::AsBackend | Self::Closed { .. } => true,
+        }
+    }
+}
+
+impl Member {
+    /// Whether it may be picked at `now`.
+    pub fn fit(&self, now: Moment) -> bool {
+        !matches!(self.way, Way::Closed { .. }) && self.state.fit(now)
+    }
 }

@@ -11,6 +11,7 @@ use model::{
 };
 use tracing::warn;
 
+use crate::mesh::MeshIdentities;
 use crate::telemetry::metrics::BackendMetrics;
 use crate::upstream::budget::BudgetWindow;
 use crate::upstream::circuit::CircuitCounters;
@@ -96,7 +97,7 @@ impl TransportId {
 }
 
 impl BackendHandle {
-    /// Holds a backend. `zone` is the proxy's own; empty if unknown.
+    /// Holds a backend. `zone` is the proxy's own; empty if unknown. `mesh` holds the identities that run.
     ///
     /// An equal policy yields `previous` itself, with `endpoints` taken over in place: endpoints are facts, and
     /// hold even if the rest of the snapshot is refused. A new policy keeps the live state of the old one.
@@ -110,6 +111,7 @@ impl BackendHandle {
         endpoints: &Arc<EndpointSet>,
         secrets: &BTreeMap<SecretName, Arc<KeyPair>>,
         zone: &str,
+        mesh: &MeshIdentities,
         previous: Option<&Arc<Self>>,
     ) -> Result<Arc<Self>, BackendError> {
         let certificate = certificate(name, spec, secrets)?;
@@ -118,11 +120,11 @@ impl BackendHandle {
             && previous.certificate == certificate
             && *previous.zone == *zone
         {
-            previous.update_endpoints(endpoints);
+            previous.update_endpoints(endpoints, mesh);
             return Ok(Arc::clone(previous));
         }
         let kept = previous.map(|previous| previous.members.load_full());
-        let members = Members::build(name, &spec.balance, endpoints, zone, kept.as_deref(), Moment::now());
+        let members = Members::build(name, spec, endpoints, zone, mesh, kept.as_deref(), Moment::now());
         let same_transport = previous.filter(|previous| {
             previous.spec.protocol == spec.protocol
                 && previous.spec.tls == spec.tls
@@ -143,15 +145,20 @@ impl BackendHandle {
     }
 
     /// Takes over a new set of endpoints; those that stay keep their state.
-    pub fn update_endpoints(&self, endpoints: &Arc<EndpointSet>) {
-        if *self.source.load_full() == **endpoints {
+    pub fn update_endpoints(&self, endpoints: &Arc<EndpointSet>, mesh: &MeshIdentities) {
+        let kept = self.members.load_full();
+        if *self.source.load_full() == **endpoints && kept.are_of(mesh) {
             return;
         }
-        let kept = self.members.load_full();
         let now = Moment::now();
-        let members = Members::build(&self.name, &self.spec.balance, endpoints, &self.zone, Some(&kept), now);
+        let members = Members::build(&self.name, &self.spec, endpoints, &self.zone, mesh, Some(&kept), now);
         self.members.store(Arc::new(members));
         self.source.store(Arc::clone(endpoints));
+    }
+
+    /// Goes by these identities, with the endpoints that it has: those of a snapshot that was refused do not run on.
+    pub fn return_to(&self, mesh: &MeshIdentities) {
+        self.update_endpoints(&self.source.load_full(), mesh);
     }
 
     /// The members now.

@@ -13,7 +13,8 @@ use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use tracing::info;
 
-use crate::upstream::endpoint::{EndpointId, EndpointState};
+use crate::mesh::TargetId;
+use crate::upstream::endpoint::{EndpointId, EndpointState, Member};
 use crate::upstream::handle::{BackendHandle, TransportId};
 use crate::upstream::resolve::Resolver;
 
@@ -29,6 +30,7 @@ pub struct HealthChecker {
 #[derive(Debug)]
 struct Check {
     transport: TransportId,
+    mesh: Option<TargetId>,
     policy: ActiveHealth,
     endpoint: Arc<EndpointState>,
     task: AbortHandle,
@@ -56,10 +58,14 @@ impl HealthChecker {
             let Some(policy) = &backend.spec.health.active else { continue };
             for member in backend.members().iter() {
                 let id = member.state.id;
-                let same = |check: &Check| check.policy == *policy && check.transport == backend.transport;
+                let same = |check: &Check| {
+                    check.policy == *policy
+                        && check.transport == backend.transport
+                        && check.mesh == member.way.id()
+                };
                 let check = match old.remove(&id).filter(same) {
                     Some(check) => check,
-                    None => self.start(backend, policy, &member.state),
+                    None => self.start(backend, policy, member),
                 };
                 self.running.insert(id, check);
             }
@@ -76,18 +82,13 @@ impl HealthChecker {
         self.running.is_empty()
     }
 
-    fn start(
-        &self,
-        backend: &Arc<BackendHandle>,
-        policy: &ActiveHealth,
-        endpoint: &Arc<EndpointState>,
-    ) -> Check {
-        let run =
-            check(Arc::clone(backend), policy.clone(), Arc::clone(endpoint), Arc::clone(&self.resolver));
+    fn start(&self, backend: &Arc<BackendHandle>, policy: &ActiveHealth, member: &Arc<Member>) -> Check {
+        let run = check(Arc::clone(backend), policy.clone(), Arc::clone(member), Arc::clone(&self.resolver));
         Check {
             transport: backend.transport,
+            mesh: member.way.id(),
             policy: policy.clone(),
-            endpoint: Arc::clone(endpoint),
+            endpoint: Arc::clone(&member.state),
             task: self.runtime.spawn(run).abort_handle(),
         }
     }
@@ -97,12 +98,13 @@ impl HealthChecker {
 async fn check(
     backend: Arc<BackendHandle>,
     policy: ActiveHealth,
-    endpoint: Arc<EndpointState>,
+    member: Arc<Member>,
     resolver: Arc<Resolver>,
 ) {
+    let endpoint = &member.state;
     let mut streak = Streak::default();
     loop {
-        let asked = probe::ask(&backend, &endpoint, &resolver, &policy.probe);
+        let asked = probe::ask(&backend, &member, &resolver, &policy.probe);
         let answer = match tokio::time::timeout(policy.timeout, asked).await {
             Ok(answer) => answer,
             Err(_) => Err("no answer in time".to_owned()),

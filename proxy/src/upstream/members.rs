@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use model::{Address, Algorithm, BackendName, Balance, Endpoint, EndpointSet};
+use model::{Address, Algorithm, Backend, BackendName, Balance, Endpoint, EndpointSet};
 
+use crate::mesh::MeshIdentities;
 use crate::upstream::balance::{self, Load, Maglev, Ring, Schedule};
 use crate::upstream::clock::Moment;
-use crate::upstream::endpoint::{EndpointState, EndpointToken, Member, address_text};
+use crate::upstream::endpoint::{EndpointState, EndpointToken, Member, Way, address_text};
 
 /// The members of a backend at one time.
 #[derive(Debug)]
@@ -25,9 +26,10 @@ impl Members {
     /// Lays out the members. Those that `previous` has keep their state.
     pub(crate) fn build(
         backend: &BackendName,
-        balance: &Balance,
+        spec: &Backend,
         endpoints: &EndpointSet,
         zone: &str,
+        mesh: &MeshIdentities,
         previous: Option<&Self>,
         now: Moment,
     ) -> Self {
@@ -48,12 +50,13 @@ impl Members {
                 Some(state) => Arc::clone(state),
                 None => Arc::new(EndpointState::new(backend.as_str(), endpoint, joined)),
             };
-            all.push(Arc::new(Member { state, endpoint: endpoint.clone() }));
+            let way = Way::new(&endpoint.reach, spec.protocol, mesh);
+            all.push(Arc::new(Member { state, endpoint: endpoint.clone(), way }));
         }
         let mut tokens: Vec<(EndpointToken, u32)> =
             all.iter().zip(0u32..).map(|(member, index)| (member.state.token, index)).collect();
         tokens.sort_unstable();
-        let mut tiers = tiers(&all, balance, zone);
+        let mut tiers = tiers(&all, &spec.balance, zone);
         if let Some(previous) = previous {
             // A change of members does not send the rotation back to its start.
             for (tier, old) in tiers.iter_mut().zip(&previous.tiers) {
@@ -66,6 +69,11 @@ impl Members {
     /// All members, in the configuration's order.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Member>> {
         self.all.iter()
+    }
+
+    /// Whether every way goes by an identity of these.
+    pub(crate) fn are_of(&self, mesh: &MeshIdentities) -> bool {
+        self.all.iter().all(|member| member.way.is_of(mesh))
     }
 
     /// How many there are.

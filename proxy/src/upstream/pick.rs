@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use model::Backend;
 
+use crate::mesh::Link;
 use crate::upstream::circuit::RequestPermit;
 use crate::upstream::clock::Moment;
 use crate::upstream::endpoint::{EndpointId, EndpointState, EndpointToken, Member};
@@ -52,12 +53,14 @@ pub struct Picked {
 }
 
 /// What happened on the way, for the access log.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Attempt {
     /// The address that was connected to.
     pub remote: Option<SocketAddr>,
     /// Our end of the connection.
     pub local: Option<SocketAddr>,
+    /// The verified peer of a mesh connection.
+    pub peer: Option<Arc<Link>>,
     /// Whether the connection had been used before.
     pub reused: bool,
     /// Whether the request went out as HTTP/2.
@@ -165,14 +168,14 @@ fn choose<'m>(
     let excluded = |member: &Member| hints.exclude.contains(&member.state.id);
     if let Some(token) = hints.session.and_then(EndpointToken::parse)
         && let Some(member) = members.by_token(token)
-        && member.state.fit(now)
+        && member.fit(now)
         && !excluded(member)
     {
         return Some(member);
     }
     let mut draw = Draw { balance: &spec.balance, now, hash: hints.hash, random };
-    let best = members.pick(&mut draw, &|member| member.state.fit(now) && !excluded(member));
-    best.or_else(|| members.pick(&mut draw, &|member| member.state.fit(now)))
+    let best = members.pick(&mut draw, &|member| member.fit(now) && !excluded(member));
+    best.or_else(|| members.pick(&mut draw, &|member| member.fit(now)))
         .or_else(|| members.pick(&mut draw, &|_| true))
 }
 

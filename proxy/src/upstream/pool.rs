@@ -17,6 +17,7 @@ use hyper::client::conn::{http1, http2};
 use model::Backend;
 use tokio::sync::oneshot;
 
+use crate::mesh::Link;
 use crate::upstream::circuit::CircuitCounters;
 use crate::upstream::clock::Moment;
 use crate::upstream::dispatch::UNSAID_STREAMS;
@@ -87,10 +88,19 @@ pub(crate) struct Http2<B> {
 }
 
 /// The ends of a connection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Facts {
     pub(crate) local: Option<SocketAddr>,
     pub(crate) remote: SocketAddr,
+    /// The verified peer of a mesh connection, and whether it may still be asked.
+    pub(crate) peer: Option<Arc<Link>>,
+}
+
+impl Facts {
+    /// Whether a request may begin: a mesh connection takes none once a certificate is about to end.
+    fn usable(&self) -> bool {
+        self.peer.as_ref().is_none_or(|peer| peer.usable())
+    }
 }
 
 /// A connection, or a share of one, for one request.
@@ -140,10 +150,10 @@ impl<B> Http2<B> {
 }
 
 impl<B> Lease<B> {
-    pub(crate) fn facts(&self) -> Facts {
+    pub(crate) fn facts(&self) -> &Facts {
         match self {
-            Self::Http1(lease) => lease.connection.facts,
-            Self::Http2(lease) => lease.connection.facts,
+            Self::Http1(lease) => &lease.connection.facts,
+            Self::Http2(lease) => &lease.connection.facts,
         }
     }
 
@@ -178,7 +188,7 @@ impl<B> Pool<B> {
         loop {
             let connection = self.idle.borrow_mut().pop_back()?;
             let fresh = now.since(connection.idle_since) < self.policy.idle_timeout;
-            if fresh && connection.sender.is_ready() {
+            if fresh && connection.facts.usable() && connection.sender.is_ready() {
                 return Some(self.lend(connection));
             }
         }
@@ -189,7 +199,7 @@ impl<B> Pool<B> {
         if shared.is_empty() {
             return None;
         }
-        shared.retain(|connection| !connection.sender.borrow().is_closed());
+        shared.retain(|connection| connection.facts.usable() && !connection.sender.borrow().is_closed());
         let position = shared.iter().position(|connection| connection.has_room())?;
         let connection = Rc::clone(shared.get(position)?);
         let lease = self.lend_stream(connection);
@@ -323,12 +333,12 @@ impl<B> Pool<B> {
     /// the pool is still of use.
     pub(crate) fn sweep(&self, now: Moment) -> bool {
         let expired = |since: Moment| now.since(since) >= self.policy.idle_timeout;
-        self.idle
-            .borrow_mut()
-            .retain(|connection| !expired(connection.idle_since) && connection.sender.is_ready());
+        self.idle.borrow_mut().retain(|connection| {
+            !expired(connection.idle_since) && connection.facts.usable() && connection.sender.is_ready()
+        });
         self.shared.borrow_mut().retain(|connection| {
             let unused = connection.streams.get() == 0 && expired(connection.idle_since.get());
-            !unused && !connection.sender.borrow().is_closed()
+            !unused && connection.facts.usable() && !connection.sender.borrow().is_closed()
         });
         if self.circuit.starved(self.policy.connections) {
             self.evict();
@@ -346,7 +356,8 @@ impl<B> Http1Lease<B> {
     pub(crate) fn give_back(self) {
         let Self { connection, pool } = self;
         let spent = pool.policy.max_requests != 0 && connection.served >= pool.policy.max_requests;
-        if connection.sender.is_ready() && !spent && !pool.policy.single_use {
+        let usable = connection.facts.usable() && connection.sender.is_ready();
+        if usable && !spent && !pool.policy.single_use {
             pool.hand_over(connection);
         }
     }

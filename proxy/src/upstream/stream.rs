@@ -3,12 +3,15 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use identity::{HttpVersion, http_version};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
+use crate::mesh::{Fate, Link, Tie};
 use crate::upstream::circuit::ConnectionPermit;
 
 /// A connection to an endpoint. Counts against the backend's connection limit until it is dropped.
@@ -17,6 +20,8 @@ pub struct RawStream {
     pub(crate) io: Io,
     pub(crate) local: Option<SocketAddr>,
     pub(crate) remote: SocketAddr,
+    /// Of a mesh connection: it ends when its peer is not believed any more.
+    pub(crate) tie: Option<Tie>,
     /// Given back when the stream is dropped.
     pub(crate) _permit: Option<ConnectionPermit>,
 }
@@ -39,11 +44,27 @@ impl RawStream {
         self.remote
     }
 
-    /// The protocol that ALPN settled on.
-    pub fn alpn(&self) -> Option<&[u8]> {
+    /// The HTTP version that ALPN settled on; [`HttpVersion::Unknown`] without TLS.
+    pub fn http_version(&self) -> HttpVersion {
         match &self.io {
-            Io::Plain(_) => None,
-            Io::Tls(stream) => stream.get_ref().1.alpn_protocol(),
+            Io::Plain(_) => HttpVersion::Unknown,
+            Io::Tls(stream) => http_version(stream.get_ref().1.alpn_protocol()),
+        }
+    }
+
+    /// The verified peer of a mesh connection.
+    pub fn peer(&self) -> Option<&Arc<Link>> {
+        self.tie.as_ref().map(Tie::link)
+    }
+
+    /// An error once the peer is not believed any more; has the reader's task woken when that happens.
+    fn check_tie(&self, cx: &Context<'_>) -> io::Result<()> {
+        match &self.tie {
+            Some(tie) if tie.poll_reached(cx, Fate::Cut).is_ready() => {
+                let reason = tie.reason().map_or("mesh connection cut", |reason| reason);
+                Err(io::Error::new(io::ErrorKind::ConnectionAborted, reason))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -72,6 +93,7 @@ impl AsyncRead for RawStream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        self.check_tie(cx)?;
         match &mut self.io {
             Io::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
             Io::Tls(stream) => Pin::new(stream.as_mut()).poll_read(cx, buf),

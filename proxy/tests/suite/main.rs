@@ -14,6 +14,7 @@ mod filters;
 mod forward;
 mod grpc;
 mod log;
+mod mesh;
 mod observe;
 mod opaque;
 mod resilience;

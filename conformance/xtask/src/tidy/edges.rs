@@ -11,6 +11,7 @@ const LAYERS: &[&[&str]] = &[
     &["http", "tcp", "udp"],
     &["compiled"],
     &["upstream"],
+    &["mesh"],
     &["telemetry", "drain", "overload", "settings"],
 ];
 

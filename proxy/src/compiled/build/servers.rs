@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use identity::{ServerAlpn, ServerTlsConfig};
 use model::{
-    ClientAuth, HostPattern, HttpServer, KeyPair, L4Rule, Listener, Protocol, ServerTls, TlsInner, TlsServer,
+    ClientAuth, HostPattern, HttpServer, KeyPair, L4Rule, Listener, Protocol, SecretName, ServerTls,
+    TlsInner, TlsServer,
 };
 
 use super::{Build, Earlier, uses};
@@ -129,19 +130,20 @@ impl Build<'_> {
         let known = match known {
             Some((
                 TlsServer::Terminate { tls: source_tls, inner: source },
-                CompiledTlsServer::Terminate { config, inner: compiled, .. },
-            )) => Some((source_tls, source, config, compiled)),
+                CompiledTlsServer::Terminate { config, inner: compiled, mesh, .. },
+            )) => Some((source_tls, source, config, compiled, mesh)),
             _ => None,
         };
         let inner = match (inner, known) {
             (
                 TlsInner::Http(server),
-                Some((_, TlsInner::Http(source), _, CompiledTlsInner::Http(compiled))),
+                Some((_, TlsInner::Http(source), _, CompiledTlsInner::Http(compiled), _)),
             ) => CompiledTlsInner::Http(self.http(subject, server, Some((source, compiled)))?),
             (TlsInner::Http(server), _) => CompiledTlsInner::Http(self.http(subject, server, None)?),
-            (TlsInner::Tcp(rules), Some((_, TlsInner::Tcp(sources), _, CompiledTlsInner::Tcp(compiled)))) => {
-                CompiledTlsInner::Tcp(self.l4_table(subject, rules, Some((sources, compiled)))?)
-            }
+            (
+                TlsInner::Tcp(rules),
+                Some((_, TlsInner::Tcp(sources), _, CompiledTlsInner::Tcp(compiled), _)),
+            ) => CompiledTlsInner::Tcp(self.l4_table(subject, rules, Some((sources, compiled)))?),
             (TlsInner::Tcp(rules), _) => CompiledTlsInner::Tcp(self.l4_table(subject, rules, None)?),
         };
         let alpn = match &inner {
@@ -153,8 +155,12 @@ impl Build<'_> {
             let same_alpn = matches!(inner, TlsInner::Http(_)) == matches!(alpn, ServerAlpn::Http);
             *source == tls && same_alpn && self.same_secrets(tls)
         });
+        if tls.svid.is_some() || matches!(tls.client_auth, ClientAuth::Mesh(_)) {
+            let kept = kept.and_then(|(.., mesh)| mesh.as_ref()).filter(|mesh| self.runs(mesh));
+            return self.mesh_server(subject, tls, inner, kept);
+        }
         let config = match kept {
-            Some((_, _, config, _)) => config.clone(),
+            Some((_, _, config, ..)) => config.clone(),
             None => match self.server_config(subject, tls, alpn)? {
                 Ok(config) => config,
                 Err(reason) => return Ok(CompiledTlsServer::Closed { reason }),
@@ -164,13 +170,10 @@ impl Build<'_> {
             ClientAuth::None => ClientAuthMode::None,
             ClientAuth::Require(_) => ClientAuthMode::Require,
             ClientAuth::InsecureFallback(_) => ClientAuthMode::InsecureFallback,
-            ClientAuth::Mesh(clients) => {
-                let reason = format!("identity {} is not available", clients.identity).into();
-                return Ok(CompiledTlsServer::Closed { reason });
-            }
+            ClientAuth::Mesh(_) => ClientAuthMode::Mesh,
             ClientAuth::Closed { reason } => return Ok(CompiledTlsServer::Closed { reason: reason.clone() }),
         };
-        Ok(CompiledTlsServer::Terminate { config, inner, client_auth })
+        Ok(CompiledTlsServer::Terminate { config, inner, client_auth, mesh: None })
     }
 
     /// The inner error closes this server alone: a certificate that cannot be used is one user's mistake.
@@ -180,16 +183,20 @@ impl Build<'_> {
         tls: &ServerTls,
         alpn: ServerAlpn,
     ) -> Result<Result<ServerTlsConfig, Arc<str>>, CompileError> {
-        let pairs = tls.certificates.iter().map(|name| {
-            let missing =
-                || CompileError::new(subject, format!("refers to secret {name}, which is not there"));
-            self.snapshot.secrets.get(name).map(Arc::as_ref).ok_or_else(missing)
-        });
-        let pairs: Vec<&KeyPair> = pairs.collect::<Result<_, CompileError>>()?;
+        let pairs = self.pairs(subject, &tls.certificates)?;
         Ok(identity::server_config(tls, &pairs, alpn).map_err(|error| {
             tracing::warn!(%error, server = subject, "TLS server is closed because its settings cannot be used");
             error.to_string().into()
         }))
+    }
+
+    pub(super) fn pairs(&self, subject: &str, names: &[SecretName]) -> Result<Vec<&KeyPair>, CompileError> {
+        let pairs = names.iter().map(|name| {
+            let missing =
+                || CompileError::new(subject, format!("refers to secret {name}, which is not there"));
+            self.snapshot.secrets.get(name).map(Arc::as_ref).ok_or_else(missing)
+        });
+        pairs.collect()
     }
 
     fn same_secrets(&self, tls: &ServerTls) -> bool {

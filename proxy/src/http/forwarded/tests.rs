@@ -1,5 +1,7 @@
 //! Whose forwarding headers are believed, and what is appended.
 
+use model::PeerMatch;
+
 use super::*;
 
 fn map(fields: &[(&'static str, &'static str)]) -> HeaderMap {
@@ -24,8 +26,12 @@ fn policy(trusted_hops: u32, trusted: &[&str]) -> Forwarded {
     }
 }
 
+fn connection(policy: &Forwarded) -> Arc<ConnectionPolicy> {
+    Arc::new(ConnectionPolicy { forwarded: policy.clone(), ..ConnectionPolicy::default() })
+}
+
 fn client(peer: &str, policy: &Forwarded) -> Client {
-    Client::new(peer.parse().unwrap(), false, None, policy)
+    Client::new(peer.parse().unwrap(), false, None, None, &connection(policy))
 }
 
 #[test]
@@ -118,40 +124,89 @@ fn several_fields_are_one_list() {
 #[test]
 fn hops_are_counted_only_for_named_peers_if_any_are_named() {
     let policy = policy(1, &["10.0.0.0/8"]);
-    assert!(!believed("192.0.2.1".parse().unwrap(), &policy));
-    assert!(believed("10.1.1.1".parse().unwrap(), &policy));
-    assert!(!believed("192.0.2.1".parse().unwrap(), &Forwarded::default()));
+    assert!(!believed("192.0.2.1".parse().unwrap(), None, &policy));
+    assert!(believed("10.1.1.1".parse().unwrap(), None, &policy));
+    assert!(!believed("192.0.2.1".parse().unwrap(), None, &Forwarded::default()));
 }
 
 #[test]
 fn a_mapped_address_is_the_address() {
     let policy = policy(0, &["192.0.2.0/24"]);
     let client = client("::ffff:192.0.2.7", &policy);
-    assert!(client.believed);
+    assert!(client.believed());
     assert_eq!(client.peer_value, "192.0.2.7");
 }
 
 #[test]
 fn the_client_certificate_header_follows_the_policy() {
-    let element = || Some(HeaderValue::from_static("Hash=ours"));
-    for (mode, trusted, expected) in [
-        (ClientCertHeader::Sanitize, true, None),
-        (ClientCertHeader::SanitizeSet, true, Some("Hash=ours")),
-        (ClientCertHeader::SanitizeSet, false, Some("Hash=ours")),
-        (ClientCertHeader::AppendForward, true, Some("Hash=theirs, Hash=ours")),
-        (ClientCertHeader::AppendForward, false, Some("Hash=ours")),
-        (ClientCertHeader::ForwardOnly, true, Some("Hash=theirs")),
-        (ClientCertHeader::ForwardOnly, false, None),
+    for (mode, trusted, theirs, expected) in [
+        (ClientCertHeader::Sanitize, true, "Hash=theirs", None),
+        (ClientCertHeader::SanitizeSet, true, "Hash=theirs", Some("Hash=ours")),
+        (ClientCertHeader::SanitizeSet, false, "Hash=theirs", Some("Hash=ours")),
+        (ClientCertHeader::AppendForward, true, "Hash=theirs", Some("Hash=theirs,Hash=ours")),
+        (ClientCertHeader::AppendForward, true, "Hash=1,Hash=2", Some("Hash=1,Hash=2,Hash=ours")),
+        (ClientCertHeader::AppendForward, true, "Subject=\"open", Some("Hash=ours")),
+        (ClientCertHeader::AppendForward, false, "Hash=theirs", Some("Hash=ours")),
+        (ClientCertHeader::ForwardOnly, true, "Hash=theirs", Some("Hash=theirs")),
+        (ClientCertHeader::ForwardOnly, false, "Hash=theirs", None),
     ] {
         let networks = if trusted { vec!["10.0.0.0/8".parse().unwrap()] } else { vec![] };
         let policy = Forwarded { trusted: networks, client_cert: mode, ..Forwarded::default() };
-        let client = Client::new("10.0.0.1".parse().unwrap(), true, element(), &policy);
-        let mut headers = map(&[("x-forwarded-client-cert", "Hash=theirs")]);
+        let certificate = Some(ClientCertificate::said("Hash=ours"));
+        let client = Client::new("10.0.0.1".parse().unwrap(), true, certificate, None, &connection(&policy));
+        let mut headers = map(&[("x-forwarded-client-cert", theirs)]);
         client.sanitise(&mut headers, &policy);
         client.announce_certificate(&mut headers, &policy);
         let value = headers.get("x-forwarded-client-cert").map(|value| value.to_str().unwrap());
-        assert_eq!(value, expected, "{mode:?} {trusted}");
+        assert_eq!(value, expected, "{mode:?} {trusted} {theirs}");
     }
+}
+
+#[test]
+fn several_fields_of_certificates_are_one_list() {
+    let policy = Forwarded {
+        trusted: vec!["10.0.0.0/8".parse().unwrap()],
+        client_cert: ClientCertHeader::AppendForward,
+        ..Forwarded::default()
+    };
+    let certificate = Some(ClientCertificate::said("Hash=3"));
+    let client = Client::new("10.0.0.1".parse().unwrap(), true, certificate, None, &connection(&policy));
+    let mut headers = map(&[("x-forwarded-client-cert", "Hash=1"), ("x-forwarded-client-cert", "Hash=2")]);
+    client.announce_certificate(&mut headers, &policy);
+    assert_eq!(headers.get_all("x-forwarded-client-cert").iter().count(), 1);
+    assert_eq!(headers["x-forwarded-client-cert"], "Hash=1,Hash=2,Hash=3");
+}
+
+#[test]
+fn a_trusted_peer_is_known_by_identity_and_by_nothing_else() {
+    let central = WorkloadId::parse("spiffe://cluster.local/ns/edge/sa/central").unwrap();
+    let other = WorkloadId::parse("spiffe://cluster.local/ns/edge/sa/central2").unwrap();
+    let here = "192.0.2.1".parse().unwrap();
+    for (peers, hops) in [
+        (PeerMatch::Id("spiffe://cluster.local/ns/edge/sa/central".into()), 0),
+        (PeerMatch::Id("spiffe://cluster.local/ns/edge/sa/central".into()), 2),
+    ] {
+        let policy = Forwarded { trusted_hops: hops, trusted_peers: vec![peers], ..Forwarded::default() };
+        assert!(believed(here, Some(&central), &policy));
+        assert!(!believed(here, Some(&other), &policy));
+        assert!(!believed(here, None, &policy), "hops do not make up for an identity");
+    }
+    let namespace = PeerMatch::Namespace { trust_domain: "cluster.local".into(), namespace: "edge".into() };
+    let policy = Forwarded { trusted_peers: vec![namespace], ..Forwarded::default() };
+    assert!(believed(here, Some(&central), &policy));
+}
+
+#[test]
+fn whom_to_believe_is_looked_at_anew_with_a_new_policy() {
+    let central = WorkloadId::parse("spiffe://cluster.local/ns/edge/sa/central").unwrap();
+    let peers = vec![PeerMatch::TrustDomain("cluster.local".into())];
+    let trusting = connection(&Forwarded { trusted_peers: peers, ..Forwarded::default() });
+    let client = Client::new("192.0.2.1".parse().unwrap(), true, None, Some(&central), &trusting);
+    assert!(client.believed());
+    client.judge(Some(&central), &connection(&Forwarded::default()));
+    assert!(!client.believed());
+    client.judge(Some(&central), &trusting);
+    assert!(client.believed());
 }
 
 #[test]

@@ -3,14 +3,20 @@
 use std::net::{IpAddr, SocketAddr};
 
 use http::HeaderMap;
+use identity::WorkloadId;
 use model::Forwarded;
 
 use super::X_FORWARDED_FOR;
 
-/// Whether a peer's forwarding headers are believed. Named peers are believed alone; hops without names believe
-/// whoever connects, which is right behind a load balancer that nobody can go around.
-pub(crate) fn believed(peer: IpAddr, policy: &Forwarded) -> bool {
-    if policy.trusted.is_empty() { policy.trusted_hops > 0 } else { is_trusted(peer, policy) }
+/// Whether a peer's forwarding headers are believed. Named peers are believed alone, by network or by verified mesh
+/// identity; hops without names believe whoever connects, which is right behind a load balancer that nobody can go
+/// around.
+pub(crate) fn believed(peer: IpAddr, id: Option<&WorkloadId>, policy: &Forwarded) -> bool {
+    if policy.trusted.is_empty() && policy.trusted_peers.is_empty() {
+        return policy.trusted_hops > 0;
+    }
+    is_trusted(peer, policy)
+        || id.is_some_and(|id| policy.trusted_peers.iter().any(|peers| id.matches(peers)))
 }
 
 /// The client of a request from a believed peer.

@@ -68,7 +68,7 @@ fn serve(limits: ListenerLimits) -> Served {
     let slot = Slot::new(Live::new(listener, &metrics));
     let registry: Rc<Registry> = Rc::default();
     let address: SocketAddr = "192.0.2.1:4711".parse().unwrap();
-    let client = Client::new(address.ip(), false, None, &Forwarded::default());
+    let client = Client::new(address.ip(), false, None, None, &Arc::default());
     let addresses = Addresses { remote: address, local: address };
     let connection = Rc::new(Connection::new(core, slot.clone(), client, addresses, None));
     let (ours, theirs) = duplex(64 * 1024);

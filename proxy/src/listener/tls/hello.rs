@@ -15,6 +15,8 @@ pub struct Hello {
     pub server_name: Option<Arc<str>>,
     /// Whether ALPN offers `h2`.
     pub offers_http2: bool,
+    /// Whether ALPN offers one of Istio's protocols: mesh mTLS, and not an application's own.
+    pub offers_istio: bool,
 }
 
 /// A ClientHello that has arrived.
@@ -80,8 +82,12 @@ fn facts(accepted: &Accepted) -> Hello {
             Arc::from(name)
         }
     });
-    let offers_http2 = hello.alpn().is_some_and(|mut protocols| protocols.any(|protocol| protocol == b"h2"));
-    Hello { server_name, offers_http2 }
+    let offers = |wanted: fn(&[u8]) -> bool| hello.alpn().is_some_and(|mut alpn| alpn.any(wanted));
+    Hello {
+        server_name,
+        offers_http2: offers(|protocol| protocol == b"h2"),
+        offers_istio: offers(|protocol| protocol == b"istio" || protocol.starts_with(b"istio-")),
+    }
 }
 
 /// Bytes of records up to the end of the ClientHello. Real ones take about 2 KiB (with post-quantum key

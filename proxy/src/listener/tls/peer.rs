@@ -11,6 +11,8 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 /// A client's certificate, for `X-Forwarded-Client-Cert`, logs and policies.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct PeerCertificate {
+    /// The certificate itself, in DER.
+    pub der: CertificateDer<'static>,
     /// Whether it chains to the listener's roots and is in date. If not, nothing else here may be believed.
     pub verified: bool,
     /// Subject, RFC 4514 as x509-parser prints it.
@@ -43,7 +45,8 @@ impl PeerCertificate {
             let _ = write!(text, "{byte:02x}");
             text
         });
-        Some(Self { verified, subject: certificate.subject().to_string(), uris, dns_names, sha256 })
+        let der = leaf.clone().into_owned();
+        Some(Self { der, verified, subject: certificate.subject().to_string(), uris, dns_names, sha256 })
     }
 
     /// The SPIFFE ID, if the certificate is verified and has exactly one URI, which is one.

@@ -122,7 +122,7 @@ async fn passes(parts: &[&[u8]]) -> Option<Hello> {
 }
 
 fn expected() -> Option<Hello> {
-    Some(Hello { server_name: Some("a.example".into()), offers_http2: true })
+    Some(Hello { server_name: Some("a.example".into()), offers_http2: true, offers_istio: false })
 }
 
 #[tokio::test]
@@ -413,7 +413,7 @@ async fn server_name_decides_between_terminate_passthrough_and_closed_on_one_por
         let handshakes = Handshakes::default();
         let outcome = accept(Prefixed::new(stream), servers, limits(&handshakes)).await;
         let found = match outcome {
-            TlsOutcome::Passthrough { chosen: TlsTarget::Tcp(rule), .. } => format!("pass {}", rule.label),
+            TlsOutcome::Passthrough { chosen: TlsTarget::Tcp(rule, _), .. } => format!("pass {}", rule.label),
             TlsOutcome::Refused(refusal) => {
                 assert_eq!(refusal.server_name.as_deref(), Some(name));
                 let mut alert = Vec::new();
@@ -430,10 +430,10 @@ async fn server_name_decides_between_terminate_passthrough_and_closed_on_one_por
         let server = accept(Prefixed::new(stream), servers, limits(&handshakes));
         let (outcome, _client) = tokio::join!(server, connect(client(&ca, &[], None), name, peer));
         let found = match outcome {
-            TlsOutcome::Terminated { chosen: TlsTarget::Http(server), .. } => {
+            TlsOutcome::Terminated { chosen: TlsTarget::Http(server, _), .. } => {
                 format!("http {}", server.section)
             }
-            TlsOutcome::Terminated { chosen: TlsTarget::Tcp(rule), .. } => format!("tcp {}", rule.label),
+            TlsOutcome::Terminated { chosen: TlsTarget::Tcp(rule, _), .. } => format!("tcp {}", rule.label),
             TlsOutcome::Refused(refusal) => refusal.detail.to_string(),
             TlsOutcome::Passthrough { .. } => "passed".to_owned(),
         };

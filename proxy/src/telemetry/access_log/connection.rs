@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use identity::WorkloadId;
 use model::BackendName;
 use tokio::time::Instant;
 
@@ -36,6 +37,8 @@ pub struct ConnectionLine<'a> {
     /// Envoy's letters. Unless said otherwise the connection was cut by the end of a drain: that is what drops
     /// a connection's task before it has said anything.
     pub flags: Flags,
+    /// The verified identity of a meshed endpoint.
+    pub upstream_peer: Option<WorkloadId>,
     /// What went wrong on the way to the endpoint.
     pub failure: Option<Arc<str>>,
     /// Why the connection ended.
@@ -63,6 +66,7 @@ impl<'a> ConnectionLine<'a> {
             backend: None,
             upstream: None,
             upstream_local: None,
+            upstream_peer: None,
             flags: Flags::DRAINED,
             failure: None,
             termination: None,
@@ -84,6 +88,7 @@ impl Drop for ConnectionLine<'_> {
             bytes_sent: self.bytes_sent,
             upstream_address: self.upstream,
             upstream_local_address: self.upstream_local,
+            upstream_peer: self.upstream_peer.as_ref().map(WorkloadId::as_str),
             backend: self.backend.as_ref().map(BackendName::as_str),
             local_address: Some(self.local),
             remote_address: Some(self.remote),

@@ -52,6 +52,8 @@ pub struct LogEntry<'a> {
     pub upstream_address: Option<SocketAddr>,
     /// Our side of the connection to it.
     pub upstream_local_address: Option<SocketAddr>,
+    /// The verified identity of a meshed endpoint.
+    pub upstream_peer: Option<&'a str>,
     /// Name of the backend.
     pub backend: Option<&'a str>,
     /// Our side of the client's connection.
@@ -60,7 +62,7 @@ pub struct LogEntry<'a> {
     pub remote_address: Option<SocketAddr>,
     /// SNI.
     pub server_name: Option<&'a str>,
-    /// The verified client certificate's SPIFFE ID.
+    /// The verified client certificate's SPIFFE ID (of Linkerd, DNS-like name).
     pub peer_spiffe_id: Option<&'a str>,
     /// The trace that the request belongs to.
     pub trace_id: Option<TraceId>,
@@ -96,6 +98,7 @@ impl LogEntry<'_> {
             authority: None,
             upstream_address: None,
             upstream_local_address: None,
+            upstream_peer: None,
             backend: None,
             local_address: None,
             remote_address: None,

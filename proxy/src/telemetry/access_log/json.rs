@@ -51,6 +51,7 @@ pub(super) fn write(out: &mut Vec<u8>, clock: &mut Clock, entry: &LogEntry<'_>) 
 fn own(out: &mut Vec<u8>, entry: &LogEntry<'_>) {
     for (name, value) in [
         ("peer_spiffe_id", entry.peer_spiffe_id),
+        ("upstream_peer_spiffe_id", entry.upstream_peer),
         ("policy", entry.policy),
         ("shed_reason", entry.shed_reason),
     ] {

@@ -30,6 +30,8 @@ pub struct ListenerMetrics {
 pub enum TlsFailure {
     /// The client's bytes are no TLS.
     NotTls,
+    /// Plaintext where only mesh peers are let in.
+    Plaintext,
     /// No listener for the SNI.
     UnknownName,
     /// The listener's certificate or CA is unresolved.
@@ -63,8 +65,9 @@ pub enum UdpDrop {
 
 impl TlsFailure {
     /// Every failure.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::NotTls,
+        Self::Plaintext,
         Self::UnknownName,
         Self::Closed,
         Self::Timeout,
@@ -78,6 +81,7 @@ impl TlsFailure {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NotTls => "not_tls",
+            Self::Plaintext => "plaintext",
             Self::UnknownName => "unknown_name",
             Self::Closed => "closed",
             Self::Timeout => "timeout",

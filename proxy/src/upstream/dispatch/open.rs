@@ -8,13 +8,14 @@ use std::sync::Arc;
 
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use identity::HttpVersion;
 use model::BackendProtocol;
 use tokio::task::spawn_local;
 use tracing::debug;
 
 use crate::upstream::circuit::ConnectionPermit;
 use crate::upstream::connect::{self, Purpose};
-use crate::upstream::endpoint::EndpointState;
+use crate::upstream::endpoint::Member;
 use crate::upstream::error::{UpstreamError, UpstreamErrorKind};
 use crate::upstream::handle::BackendHandle;
 use crate::upstream::pick::{Picked, ProxySource};
@@ -42,7 +43,7 @@ impl<B: OutBody> Upstreams<B> {
             pool.opening.set(pool.opening.get() + 1);
             let opening = Opening {
                 backend: Arc::clone(backend),
-                endpoint: Arc::clone(picked.endpoint()),
+                member: Arc::clone(picked.member()),
                 resolver: Arc::clone(self.resolver()),
                 source: picked.source,
                 purpose,
@@ -56,7 +57,7 @@ impl<B: OutBody> Upstreams<B> {
 
 struct Opening<B> {
     backend: Arc<BackendHandle>,
-    endpoint: Arc<EndpointState>,
+    member: Arc<Member>,
     resolver: Arc<Resolver>,
     source: Option<ProxySource>,
     purpose: Purpose,
@@ -71,7 +72,7 @@ impl<B: OutBody> Opening<B> {
             let opened = self.open(permit).await;
             pool.opening.set(pool.opening.get().saturating_sub(1));
             if let Err(error) = opened {
-                let (backend, endpoint) = (&self.backend.name, &self.endpoint);
+                let (backend, endpoint) = (&self.backend.name, &self.member.state);
                 let detail = error.detail.as_deref();
                 debug!(%error, detail, %backend, %endpoint, "Connection could not be opened");
                 pool.fail(&error);
@@ -86,19 +87,25 @@ impl<B: OutBody> Opening<B> {
     }
 
     async fn open(&self, permit: ConnectionPermit) -> Result<(), UpstreamError> {
-        let Self { backend, endpoint, resolver, source, purpose, .. } = self;
-        let stream = connect::open(backend, endpoint, resolver, *source, *purpose, Some(permit)).await?;
+        let Self { backend, member, resolver, source, purpose, .. } = self;
+        let stream = connect::open(backend, member, resolver, *source, *purpose, Some(permit)).await?;
         self.start(stream).await
     }
 
     /// Begins HTTP on a stream and gives the connection to the pool.
     async fn start(&self, stream: RawStream) -> Result<(), UpstreamError> {
-        let facts = Facts { local: stream.local_address(), remote: stream.remote_address() };
-        let http2 = match stream.alpn() {
-            Some(b"h2") => true,
-            Some(_) => false,
+        let facts = Facts {
+            local: stream.local_address(),
+            remote: stream.remote_address(),
+            peer: stream.peer().cloned(),
+        };
+        let http2 = match stream.http_version() {
+            HttpVersion::Http2 => true,
+            HttpVersion::Http1 => false,
             // Without ALPN's word the backend's protocol is prior knowledge.
-            None => self.backend.spec.protocol == BackendProtocol::Http2,
+            HttpVersion::Opaque | HttpVersion::Unknown => {
+                self.backend.spec.protocol == BackendProtocol::Http2
+            }
         };
         let unfit = |error: hyper::Error| UpstreamError::unsent(UpstreamErrorKind::Protocol).because(error);
         if http2 {
@@ -114,9 +121,10 @@ impl<B: OutBody> Opening<B> {
 async fn start_http1<B: OutBody>(stream: RawStream, facts: Facts) -> Result<Http1<B>, hyper::Error> {
     let (sender, connection) =
         http1::Builder::new().max_buf_size(BUFFER).handshake(TokioIo::new(stream)).await?;
+    let remote = facts.remote;
     spawn_local(async move {
         if let Err(error) = connection.with_upgrades().await {
-            debug!(%error, remote = %facts.remote, "Upstream connection ended");
+            debug!(%error, %remote, "Upstream connection ended");
         }
     });
     Ok(Http1::new(sender, facts))
@@ -139,6 +147,7 @@ async fn start_http2<B: OutBody>(
         .await?;
     let limit = Rc::new(Cell::new(known.get()));
     let current = Rc::clone(&limit);
+    let remote = facts.remote;
     spawn_local(async move {
         let ended = poll_fn(|cx| {
             let polled = Pin::new(&mut connection).poll(cx);
@@ -150,7 +159,7 @@ async fn start_http2<B: OutBody>(
             polled
         });
         if let Err(error) = ended.await {
-            debug!(%error, remote = %facts.remote, "Upstream connection ended");
+            debug!(%error, %remote, "Upstream connection ended");
         }
     });
     Ok(Http2::new(sender, facts, limit))

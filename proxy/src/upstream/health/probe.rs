@@ -6,10 +6,11 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use identity::HttpVersion;
 use model::{BackendProtocol, Probe};
 
 use crate::upstream::connect::{self, Purpose};
-use crate::upstream::endpoint::{EndpointState, address_text};
+use crate::upstream::endpoint::{EndpointState, Member, Way, address_text};
 use crate::upstream::handle::{BackendHandle, BackendTls};
 use crate::upstream::health::grpc;
 use crate::upstream::resolve::Resolver;
@@ -21,7 +22,7 @@ use crate::upstream::stream::RawStream;
 /// Why the endpoint did not pass, for the log.
 pub(crate) async fn ask(
     backend: &BackendHandle,
-    endpoint: &EndpointState,
+    member: &Member,
     resolver: &Resolver,
     probe: &Probe,
 ) -> Result<(), String> {
@@ -30,26 +31,28 @@ pub(crate) async fn ask(
         Probe::Http { .. } | Probe::Grpc { .. } => Purpose::Requests,
     };
     let stream =
-        connect::open(backend, endpoint, resolver, None, purpose, None).await.map_err(
-            |error| match &error.detail {
-                Some(detail) => format!("{error}: {detail}"),
-                None => error.to_string(),
-            },
-        )?;
+        connect::open(backend, member, resolver, None, purpose, None).await.map_err(|error| match &error
+            .detail
+        {
+            Some(detail) => format!("{error}: {detail}"),
+            None => error.to_string(),
+        })?;
     let host = |host: &str| match host {
-        "" => authority(endpoint),
+        "" => authority(&member.state),
         host => host.to_owned(),
     };
     match probe {
         Probe::Tcp => Ok(()),
         Probe::Http { path, host: name, statuses } => {
             let http2 = speaks_http2(backend, &stream);
-            let request = request(Method::GET, backend, &host(name), path, http2, Bytes::new())?;
+            let scheme = scheme(backend, &member.way);
+            let request = request(Method::GET, scheme, &host(name), path, http2, Bytes::new())?;
             judge_http(send(stream, request, http2).await?.status(), statuses)
         }
         Probe::Grpc { service } => {
             let body = grpc::request(service);
-            let mut request = request(Method::POST, backend, &host(""), grpc::PATH, true, body)?;
+            let scheme = scheme(backend, &member.way);
+            let mut request = request(Method::POST, scheme, &host(""), grpc::PATH, true, body)?;
             let headers = request.headers_mut();
             headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/grpc"));
             headers.insert(header::TE, header::HeaderValue::from_static("trailers"));
@@ -59,9 +62,17 @@ pub(crate) async fn ask(
 }
 
 fn speaks_http2(backend: &BackendHandle, stream: &RawStream) -> bool {
-    match stream.alpn() {
-        Some(protocol) => protocol == b"h2",
-        None => backend.spec.protocol == BackendProtocol::Http2,
+    match stream.http_version() {
+        HttpVersion::Http2 => true,
+        HttpVersion::Http1 => false,
+        HttpVersion::Opaque | HttpVersion::Unknown => backend.spec.protocol == BackendProtocol::Http2,
+    }
+}
+
+fn scheme(backend: &BackendHandle, way: &Way) -> &'static str {
+    match (way, &backend.tls) {
+        (Way::AsBackend, BackendTls::Plain) => "http",
+        _ => "https",
     }
 }
 
@@ -74,13 +85,12 @@ fn authority(endpoint: &EndpointState) -> String {
 
 fn request(
     method: Method,
-    backend: &BackendHandle,
+    scheme: &'static str,
     host: &str,
     path: &str,
     http2: bool,
     body: Bytes,
 ) -> Result<Request<Full<Bytes>>, String> {
-    let scheme = if matches!(backend.tls, BackendTls::Plain) { "http" } else { "https" };
     let request = Request::builder().method(method).header(header::USER_AGENT, "diolkos-health");
     let request = if http2 {
         let uri = Uri::builder().scheme(scheme).authority(host).path_and_query(path).build();

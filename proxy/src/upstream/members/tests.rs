@@ -23,7 +23,28 @@ fn set(endpoints: impl IntoIterator<Item = Endpoint>) -> EndpointSet {
 }
 
 fn build(balance: &Balance, endpoints: &EndpointSet, previous: Option<&Members>, now: Moment) -> Members {
-    Members::build(&"service/a/b/80".into(), balance, endpoints, "z1", previous, now)
+    let spec = Backend {
+        origin: model::Origin::new("Service", "a", "b"),
+        port: 80,
+        protocol: Default::default(),
+        tls: Default::default(),
+        balance: balance.clone(),
+        health: Default::default(),
+        circuit: Default::default(),
+        connection: Default::default(),
+        retry_budget: None,
+        session: None,
+        set_by: Default::default(),
+    };
+    Members::build(
+        &"service/a/b/80".into(),
+        &spec,
+        endpoints,
+        "z1",
+        &MeshIdentities::default(),
+        previous,
+        now,
+    )
 }
 
 fn at(seconds: u64) -> Moment {

@@ -31,7 +31,16 @@ fn backend(count: u8, outlier: Outlier) -> Arc<BackendHandle> {
     };
     let endpoints = Arc::new(EndpointSet((1..=count).map(endpoint).collect()));
     let name = "service/a/b/80".into();
-    BackendHandle::build(&name, &Arc::new(spec), &endpoints, &Default::default(), "", None).unwrap()
+    BackendHandle::build(
+        &name,
+        &Arc::new(spec),
+        &endpoints,
+        &Default::default(),
+        "",
+        &Default::default(),
+        None,
+    )
+    .unwrap()
 }
 
 fn policy(max_ejected_percent: u32) -> Outlier {

@@ -33,7 +33,16 @@ fn backend(count: u8, change: impl Fn(&mut Backend)) -> Arc<BackendHandle> {
     };
     change(&mut spec);
     let name = "service/a/b/80".into();
-    BackendHandle::build(&name, &Arc::new(spec), &endpoints(count), &Default::default(), "", None).unwrap()
+    BackendHandle::build(
+        &name,
+        &Arc::new(spec),
+        &endpoints(count),
+        &Default::default(),
+        "",
+        &Default::default(),
+        None,
+    )
+    .unwrap()
 }
 
 fn kind(result: Result<Picked, UpstreamError>) -> UpstreamErrorKind {
@@ -139,7 +148,16 @@ fn live_state_outlives_policy_and_endpoints() {
     let name = "service/a/b/80".into();
     let rebuild = |spec: &Backend, count: u8| {
         let spec = Arc::new(spec.clone());
-        BackendHandle::build(&name, &spec, &endpoints(count), &Default::default(), "", Some(&before)).unwrap()
+        BackendHandle::build(
+            &name,
+            &spec,
+            &endpoints(count),
+            &Default::default(),
+            "",
+            &Default::default(),
+            Some(&before),
+        )
+        .unwrap()
     };
     let after = rebuild(&spec, 2);
     assert!(!Arc::ptr_eq(&before, &after));

@@ -93,7 +93,16 @@ pub(super) fn backend_with(
     };
     change(&mut spec);
     let endpoints = Arc::new(EndpointSet(endpoints));
-    BackendHandle::build(&"service/a/b/80".into(), &Arc::new(spec), &endpoints, secrets, "", None).unwrap()
+    BackendHandle::build(
+        &"service/a/b/80".into(),
+        &Arc::new(spec),
+        &endpoints,
+        secrets,
+        "",
+        &Default::default(),
+        None,
+    )
+    .unwrap()
 }
 
 pub(super) fn backend(address: SocketAddr, change: impl Fn(&mut Backend)) -> Arc<BackendHandle> {
@@ -130,7 +139,7 @@ pub(super) async fn exchange(
     let collected = body.collect().await?;
     let trailers = collected.trailers().cloned();
     let response = Response::from_parts(parts, collected.to_bytes());
-    Ok(Exchanged { response, trailers, attempt: *picked.attempt() })
+    Ok(Exchanged { response, trailers, attempt: picked.attempt().clone() })
 }
 
 /// A request as the raw server saw it.

@@ -248,7 +248,8 @@ fn a_new_certificate_is_not_shown_on_old_connections() {
         let like =
             backend_tls(address, ca.anchors(), secrets, |tls| tls.certificate = Some("a/client".into()));
         let endpoints = Arc::new(model::EndpointSet::default());
-        BackendHandle::build(&like.name, &like.spec, &endpoints, secrets, "", previous).unwrap()
+        BackendHandle::build(&like.name, &like.spec, &endpoints, secrets, "", &Default::default(), previous)
+            .unwrap()
     };
     let secrets = BTreeMap::from([("a/client".into(), Arc::new(ca.issue(|_| {})))]);
     let first = spec(&secrets, None);
@@ -287,6 +288,14 @@ fn a_certificate_that_is_not_there_is_an_error() {
         tls.certificate = Some("a/gone".into());
     }
     let endpoints = Arc::new(model::EndpointSet::default());
-    let built = BackendHandle::build(&like.name, &Arc::new(spec), &endpoints, &BTreeMap::new(), "", None);
+    let built = BackendHandle::build(
+        &like.name,
+        &Arc::new(spec),
+        &endpoints,
+        &BTreeMap::new(),
+        "",
+        &Default::default(),
+        None,
+    );
     assert!(built.unwrap_err().to_string().contains("a/gone"));
 }

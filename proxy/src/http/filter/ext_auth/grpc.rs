@@ -64,7 +64,7 @@ fn attributes(
         seconds: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
         nanos: i32::try_from(since.subsec_nanos()).unwrap_or_default(),
     };
-    let principal = tls.and_then(|tls| tls.spiffe_id.as_deref()).unwrap_or_default();
+    let principal = tls.and_then(|tls| tls.peer_id.as_deref()).unwrap_or_default();
     AttributeContext {
         source: Some(peer(connection.remote, principal)),
         destination: Some(peer(connection.local, "")),
