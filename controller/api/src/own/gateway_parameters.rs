@@ -27,6 +27,7 @@ use crate::duration::Duration;
     namespaced,
     derive = "PartialEq",
     doc = "How the gateway itself is run; a GatewayClass or Gateway names it in parametersRef.",
+    printcolumn(name = "Mesh", type_ = "string", json_path = ".spec.mesh.kind"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]

@@ -88,9 +88,14 @@ fn one(endpoint: &Endpoint, family: &str, port: u16, workload: &Arc<str>) -> Opt
     })
 }
 
+/// The name of the pod; of something else with its kind before it, so that it is not taken for a pod.
 fn workload(endpoint: &Endpoint) -> Arc<str> {
-    let target = endpoint.target_ref.as_ref();
-    target.and_then(|target| target.name.as_deref()).unwrap_or_default().into()
+    let Some(target) = &endpoint.target_ref else { return "".into() };
+    let name = target.name.as_deref().unwrap_or_default();
+    match target.kind.as_deref() {
+        None | Some("" | "Pod") => name.into(),
+        Some(kind) => format!("{kind}/{name}").into(),
+    }
 }
 
 fn pod_endpoint(pod: &Pod, port: u16) -> Option<model::Endpoint> {

@@ -96,6 +96,9 @@ pub(crate) fn mesh<'a>(
     (owner, section): (&ObjectKey, &str),
     policies: &Policies<'a>,
 ) -> Option<MeshChoice<'a>> {
+    if policies.listener.is_empty() {
+        return None;
+    }
     mesh_at(&policies.listener.at(levels(gateway, owner, Some(section))))
 }
 

@@ -30,6 +30,9 @@ pub(super) fn behind<'a>(
     selector: Option<&BTreeMap<String, String>>,
     endpoint: &Endpoint,
 ) -> Behind<'a> {
+    if endpoint.workload.contains('/') {
+        return Behind::Nobody;
+    }
     if !endpoint.workload.is_empty() {
         let pod = index.find::<Pod>(namespace, &endpoint.workload);
         return match pod {
