@@ -8,13 +8,23 @@ use crate::exit::Failure;
 
 /// GETs a path and returns the body of a 200.
 pub(crate) fn get(address: SocketAddr, path: &str) -> Result<String, Failure> {
+    ask(address, "GET", path)
+}
+
+/// POSTs to a path and returns the body of a 200. The extra field is one that no web page can send.
+pub(crate) fn post(address: SocketAddr, path: &str) -> Result<String, Failure> {
+    ask(address, "POST", path)
+}
+
+fn ask(address: SocketAddr, method: &str, path: &str) -> Result<String, Failure> {
     let unreachable =
         |error: std::io::Error| Failure::Unreachable(format!("admin interface {address}: {error}"));
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE).map_err(unreachable)?;
     stream.set_read_timeout(Some(PATIENCE)).map_err(unreachable)?;
     // HTTP/1.0: the answer ends with the connection.
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\nAccept: application/json\r\n\r\n")
-        .map_err(unreachable)?;
+    let fields =
+        format!("Host: {address}\r\nAccept: application/json\r\nx-diolkos: 1\r\nContent-Length: 0\r\n");
+    write!(stream, "{method} {path} HTTP/1.0\r\n{fields}\r\n").map_err(unreachable)?;
     let mut reader = BufReader::new(stream);
     let mut status = String::new();
     reader.read_line(&mut status).map_err(unreachable)?;

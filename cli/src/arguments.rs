@@ -1,7 +1,10 @@
 //! The command line: verbs, flags, environment.
 
+mod duration;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -23,6 +26,10 @@ pub(crate) enum Verb {
     Explain(Explain),
     /// List what a folder or a running gateway serves
     Get(Get),
+    /// Show who a gateway is: SPIFFE ID, issuer, days left, next renewal, whom it trusts
+    Identity(Identity),
+    /// Issue workload identities: Istio CA, SPIFFE Workload API, bundle endpoint
+    Issuer(Issuer),
     /// Run a workload to try a gateway on: it answers with what it saw
     Echo(Echo),
     /// Send one request: http, https, h2c, h2, grpc, grpcs, ws, wss, tcp, tls or udp
@@ -64,9 +71,121 @@ pub(crate) struct Serve {
     /// From SIGTERM on connections have that many seconds to end
     #[arg(long, env = "DIOLKOS_DRAIN_DEADLINE", default_value_t = 5, value_name = "SECONDS")]
     pub(crate) drain_deadline: u64,
+    /// Folder that keeps the built-in issuer's root and key; without it they are made anew at each start
+    #[arg(long, env = "DIOLKOS_ISSUER_STATE", value_name = "DIR")]
+    pub(crate) issuer_state: Option<PathBuf>,
+    /// Unix socket on which the built-in issuer gives registered workloads their identities (SPIFFE Workload API)
+    #[arg(long, env = "DIOLKOS_WORKLOAD_API", value_name = "PATH")]
+    pub(crate) workload_api: Option<PathBuf>,
+    /// Address of the built-in issuer's bundle endpoint, for other trust domains (https_spiffe)
+    #[arg(long, env = "DIOLKOS_BUNDLE", value_name = "ADDR")]
+    pub(crate) bundle: Option<SocketAddr>,
     /// How the state is printed
     #[arg(long, default_value = "table")]
     pub(crate) output: Format,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Identity {
+    /// Admin address of a running gateway
+    #[arg(long, default_value = "127.0.0.1:15000", value_name = "ADDR")]
+    pub(crate) admin: SocketAddr,
+    /// Ask this SPIFFE Workload API instead, as this process: unix:///PATH or tcp://IP:PORT
+    #[arg(long, env = "SPIFFE_ENDPOINT_SOCKET", value_name = "SOCKET", conflicts_with = "admin")]
+    pub(crate) socket: Option<String>,
+    /// How the result is printed
+    #[arg(short, long, default_value = "table")]
+    pub(crate) output: Format,
+}
+
+#[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(crate) struct Issuer {
+    #[command(subcommand)]
+    pub(crate) order: Option<IssuerOrder>,
+    /// Trust domain of every identity
+    #[arg(long, env = "DIOLKOS_TRUST_DOMAIN", default_value = "cluster.local", value_name = "TD")]
+    pub(crate) trust_domain: String,
+    /// Folder that keeps the root, its key and the journal; without it they are made anew at each start
+    #[arg(long, env = "DIOLKOS_ISSUER_STATE", value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+    /// Folder of WorkloadRegistration and FederatedTrustDomain objects; watched
+    #[arg(short = 'f', long = "file", value_name = "DIR")]
+    pub(crate) folder: Option<PathBuf>,
+    /// Folder of an intermediate CA (tls.crt, tls.key, ca.crt; or Istio's cacerts) to sign with instead of an own root
+    #[arg(long, value_name = "DIR")]
+    pub(crate) ca_files: Option<PathBuf>,
+    /// Address of the Istio CA protocol (TLS)
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) ca: Option<SocketAddr>,
+    /// DNS name in the certificate of the CA service; may be repeated
+    #[arg(long = "dns-name", value_name = "NAME")]
+    pub(crate) dns_names: Vec<String>,
+    /// Unix socket of the SPIFFE Workload API
+    #[arg(long, value_name = "PATH")]
+    pub(crate) workload_api: Option<PathBuf>,
+    /// Address of the bundle endpoint (https_spiffe)
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) bundle: Option<SocketAddr>,
+    /// Certificate chain for the bundle endpoint, which is then https_web
+    #[arg(long, value_name = "FILE", requires_all = ["bundle", "bundle_key"])]
+    pub(crate) bundle_cert: Option<PathBuf>,
+    /// Key of that certificate
+    #[arg(long, value_name = "FILE", requires = "bundle_cert")]
+    pub(crate) bundle_key: Option<PathBuf>,
+    /// Keys (JWKS) that verify callers' tokens: a file, or an https URL
+    #[arg(long, value_name = "FILE|URL", requires_all = ["jwt_issuer", "audience"])]
+    pub(crate) jwks: Option<String>,
+    /// PEM file that the server of such a URL must chain to; without it the system's roots
+    #[arg(long, value_name = "FILE", requires = "jwks")]
+    pub(crate) jwks_ca: Option<PathBuf>,
+    /// Issuer that callers' tokens must name
+    #[arg(long, value_name = "ISS")]
+    pub(crate) jwt_issuer: Option<String>,
+    /// Audience that callers' tokens must name; may be repeated
+    #[arg(long, value_name = "AUDIENCE")]
+    pub(crate) audience: Vec<String>,
+    /// API server that reviews callers' tokens (TokenReview), https://HOST:PORT
+    #[arg(long, value_name = "URL")]
+    pub(crate) api_server: Option<String>,
+    /// Life of a certificate for whoever names none
+    #[arg(long, default_value = "1h", value_name = "DURATION", value_parser = duration::parse)]
+    pub(crate) ttl: Duration,
+    /// Longest life that may be asked for
+    #[arg(long, default_value = "24h", value_name = "DURATION", value_parser = duration::parse)]
+    pub(crate) max_ttl: Duration,
+    /// Life of a root
+    #[arg(long, default_value = "720h", value_name = "DURATION", value_parser = duration::parse)]
+    pub(crate) ca_ttl: Duration,
+    /// Admin interface: status, rotation; loopback only
+    #[arg(long, default_value = "127.0.0.1:15100", value_name = "ADDR")]
+    pub(crate) admin: SocketAddr,
+    /// Metrics interface: /metrics
+    #[arg(long, default_value = "127.0.0.1:15120", value_name = "ADDR")]
+    pub(crate) metrics: SocketAddr,
+    /// Log filter, as in RUST_LOG: a level, or target=level pairs
+    #[arg(long, env = "DIOLKOS_LOG", default_value = "info", value_name = "FILTER")]
+    pub(crate) log: String,
+}
+
+/// What a running issuer is told.
+#[derive(Debug, Subcommand)]
+pub(crate) enum IssuerOrder {
+    /// Prepare a new root, publish it, then sign with it once everybody can know it
+    RotateRoot {
+        /// Admin address of the issuer
+        #[arg(long, default_value = "127.0.0.1:15100", value_name = "ADDR")]
+        admin: SocketAddr,
+        /// Sign with the new root at once: peers that do not know it yet are cut off
+        #[arg(long)]
+        force: bool,
+    },
+    /// Show roots, their phases, and what has been issued
+    Status {
+        /// Admin address of the issuer
+        #[arg(long, default_value = "127.0.0.1:15100", value_name = "ADDR")]
+        admin: SocketAddr,
+    },
 }
 
 #[derive(Args, Debug)]

@@ -3,6 +3,7 @@
 //! `diolkos echo` runs one; `diolkos serve` runs those that the folder asks for: Pods whose image is
 //! `diolkos.io/echo`, on the Pod's own address.
 
+mod door;
 mod grpc;
 mod http;
 mod stream;
@@ -12,8 +13,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::net::{TcpListener, UdpSocket};
+use tokio::net::UdpSocket;
 use tokio::task::JoinSet;
+
+use self::door::Door;
 
 /// What an echo workload calls itself and where it listens.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +29,8 @@ pub(crate) struct EchoSettings {
     pub(crate) tcp: Vec<SocketAddr>,
     /// Every datagram comes back.
     pub(crate) udp: Vec<SocketAddr>,
+    /// Only mesh peers get in over TCP: mTLS, and answers name the caller's SPIFFE ID.
+    pub(crate) mesh: Option<identity::ServerTlsConfig>,
 }
 
 /// A running echo workload; dropping it ends it.
@@ -45,14 +50,20 @@ impl Echo {
         let mut echo = Self { addresses: Vec::new(), tasks: JoinSet::new() };
         let workload: Arc<str> = settings.workload.into();
         for address in settings.http {
-            let listener = TcpListener::bind(address).await.map_err(|error| at(address, error))?;
-            echo.addresses.push(("http", listener.local_addr()?));
-            echo.tasks.spawn(http::serve(listener, Arc::clone(&workload)));
+            let door =
+                Door::bind(address, settings.mesh.clone()).await.map_err(|error| at(address, error))?;
+            echo.addresses.push(("http", door.address()?));
+            let workload = Arc::clone(&workload);
+            echo.tasks
+                .spawn(door.serve(move |stream, caller| http::connection(stream, workload.clone(), caller)));
         }
         for address in settings.tcp {
-            let listener = TcpListener::bind(address).await.map_err(|error| at(address, error))?;
-            echo.addresses.push(("tcp", listener.local_addr()?));
-            echo.tasks.spawn(stream::serve_tcp(listener, Arc::clone(&workload)));
+            let door =
+                Door::bind(address, settings.mesh.clone()).await.map_err(|error| at(address, error))?;
+            echo.addresses.push(("tcp", door.address()?));
+            let workload = Arc::clone(&workload);
+            echo.tasks
+                .spawn(door.serve(move |stream, caller| stream::echo(stream, workload.clone(), caller)));
         }
         for address in settings.udp {
             let socket = UdpSocket::bind(address).await.map_err(|error| at(address, error))?;

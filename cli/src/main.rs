@@ -5,6 +5,7 @@ mod admin;
 mod arguments;
 mod echo;
 mod exit;
+mod issuing;
 mod probe;
 mod report;
 mod sample;
@@ -27,6 +28,8 @@ fn main() -> ExitCode {
         Verb::Check(check) => verb::check::run(check),
         Verb::Explain(explain) => verb::explain::run(explain),
         Verb::Get(get) => verb::get::run(get),
+        Verb::Identity(identity) => verb::identity::run(identity),
+        Verb::Issuer(issuer) => verb::issuer::run(issuer),
         Verb::Echo(echo) => verb::echo::run(echo),
         Verb::Probe(probe) => verb::probe::run(probe),
     };

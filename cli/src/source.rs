@@ -32,6 +32,13 @@ pub(crate) fn settings(addressing: Addressing) -> RebuildSettings {
     RebuildSettings {
         controller_name: translate::inputs::CONTROLLER_NAME.to_owned(),
         addressing,
-        mesh: MeshFacts::default(),
+        mesh: MeshFacts { istio_ca: istio_ca(), ..MeshFacts::default() },
     }
+}
+
+/// Whether Istio's CA can be asked: its token and its root are where Istio projects them into pods.
+fn istio_ca() -> bool {
+    ["/var/run/secrets/tokens/istio-token", "/var/run/secrets/istio/root-cert.pem"]
+        .iter()
+        .all(|path| Path::new(path).exists())
 }

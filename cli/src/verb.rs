@@ -4,6 +4,8 @@ pub(crate) mod check;
 pub(crate) mod echo;
 pub(crate) mod explain;
 pub(crate) mod get;
+pub(crate) mod identity;
+pub(crate) mod issuer;
 pub(crate) mod probe;
 pub(crate) mod serve;
 

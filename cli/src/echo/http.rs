@@ -13,35 +13,18 @@ use hyper::{HeaderMap, Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use serde_json::{Map, Value, json};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
 
+use super::door::Stream;
 use super::{grpc, websocket};
 
 /// Any body of an answer.
 pub(super) type Body = UnsyncBoxBody<Bytes, hyper::Error>;
 
-/// Serves every connection until dropped.
-pub(super) async fn serve(listener: TcpListener, workload: Arc<str>) {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => _ = connections.spawn(connection(stream, Arc::clone(&workload))),
-                // Out of descriptors: wait for a connection to end.
-                Err(_) => _ = connections.join_next().await,
-            },
-            Some(_) = connections.join_next() => {}
-        }
-    }
-}
-
-async fn connection(stream: TcpStream, workload: Arc<str>) {
-    // Nagle's algorithm only delays; a socket that refuses the option works all the same.
-    _ = stream.set_nodelay(true);
+/// Serves one connection.
+pub(super) async fn connection(stream: Stream, workload: Arc<str>, caller: Option<Arc<str>>) {
     let service = service_fn(move |request| {
-        let workload = Arc::clone(&workload);
-        async move { Ok::<_, Infallible>(answer(request, &workload).await) }
+        let (workload, caller) = (Arc::clone(&workload), caller.clone());
+        async move { Ok::<_, Infallible>(answer(request, &workload, caller.as_deref()).await) }
     });
     let builder = auto::Builder::new(TokioExecutor::new());
     let served = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
@@ -50,7 +33,7 @@ async fn connection(stream: TcpStream, workload: Arc<str>) {
     }
 }
 
-async fn answer(request: Request<Incoming>, workload: &str) -> Response<Body> {
+async fn answer(request: Request<Incoming>, workload: &str, caller: Option<&str>) -> Response<Body> {
     if grpc::is_grpc(request.headers()) {
         return grpc::answer(request);
     }
@@ -67,7 +50,7 @@ async fn answer(request: Request<Incoming>, workload: &str) -> Response<Body> {
     let content = match query.bytes {
         Some(bytes) => Bytes::from(vec![b'x'; bytes.min(LARGEST_BODY)]),
         None => {
-            let seen = json!({
+            let mut seen = json!({
                 "workload": workload,
                 "method": head.method.as_str(),
                 "path": head.uri.path_and_query().map_or("", |path| path.as_str()),
@@ -76,6 +59,9 @@ async fn answer(request: Request<Incoming>, workload: &str) -> Response<Body> {
                 "headers": headers(&head.headers),
                 "bodyBytes": received.len(),
             });
+            if let Some(caller) = caller {
+                seen["caller"] = caller.into();
+            }
             Bytes::from(format!("{seen:#}\n"))
         }
     };

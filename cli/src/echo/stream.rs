@@ -3,31 +3,19 @@
 use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
-use tokio::task::JoinSet;
+use tokio::net::UdpSocket;
 
-/// Answers what comes in, behind the workload's name, until the peer closes its side.
-pub(super) async fn serve_tcp(listener: TcpListener, workload: Arc<str>) {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => _ = connections.spawn(echo_stream(stream, Arc::clone(&workload))),
-                // Out of descriptors: wait for a connection to end.
-                Err(_) => _ = connections.join_next().await,
-            },
-            Some(_) = connections.join_next() => {}
-        }
-    }
-}
+use super::door::Stream;
 
-async fn echo_stream(mut stream: TcpStream, workload: Arc<str>) {
+/// Answers what comes in, behind the workload's name (and the caller's), until the peer closes its side.
+pub(super) async fn echo(mut stream: Stream, workload: Arc<str>, caller: Option<Arc<str>>) {
+    let name = caller.map_or_else(|| workload.to_string(), |caller| format!("{workload} to {caller}"));
     let mut buffer = vec![0; 16 * 1024];
     let mut named = false;
     while let Ok(length @ 1..) = stream.read(&mut buffer).await {
-        let mut answer = Vec::with_capacity(length + workload.len() + 2);
+        let mut answer = Vec::with_capacity(length + name.len() + 2);
         if !std::mem::replace(&mut named, true) {
-            answer.extend_from_slice(format!("{workload}: ").as_bytes());
+            answer.extend_from_slice(format!("{name}: ").as_bytes());
         }
         answer.extend_from_slice(buffer.get(..length).unwrap_or_default());
         if stream.write_all(&answer).await.is_err() {

@@ -15,6 +15,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         http: arguments.http.clone(),
         tcp: arguments.tcp.clone(),
         udp: arguments.udp.clone(),
+        mesh: None,
     };
     if settings.http.is_empty() && settings.tcp.is_empty() && settings.udp.is_empty() {
         return Err(Failure::Usage("give at least one of --http, --tcp and --udp".to_owned()));

@@ -1,7 +1,8 @@
 //! `diolkos serve`: translation, proxy and sample workloads in one process, from a folder.
 
+mod embedded;
 mod greeting;
-mod logging;
+pub(super) mod logging;
 mod report;
 
 use std::collections::BTreeSet;
@@ -18,6 +19,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use translate::Addressing;
 
+use self::embedded::Embedded;
 use self::report::Report;
 use crate::arguments::Serve;
 use crate::exit::Failure;
@@ -31,10 +33,12 @@ pub(crate) fn run(serve: &Serve) -> Result<ExitCode, Failure> {
     let rebuild = Rebuild::new(source::folder(&serve.folder)?, source::settings(addressing));
     let world = rebuild.world();
     let (snapshots, snapshot_receiver) = watch::channel(Arc::clone(&world.borrow().snapshot));
-    let proxy = Proxy::start(Settings { log, ..settings(serve) }, snapshot_receiver)
-        .map_err(|error| Failure::Settings(format!("the gateway cannot start: {error}")))?;
     super::runtime()?.block_on(async {
-        let stop = follow(serve, rebuild, world, snapshots, &proxy).await?;
+        let issuer = Embedded::start(serve, &world.borrow().output.issuer).await?;
+        let settings = Settings { log, issuer: Some(issuer.issue()), ..settings(serve) };
+        let proxy = Proxy::start(settings, snapshot_receiver)
+            .map_err(|error| Failure::Settings(format!("the gateway cannot start: {error}")))?;
+        let stop = follow(serve, rebuild, world, snapshots, &proxy, &issuer).await?;
         match stop {
             Stop::Drain => {
                 proxy.drain();
@@ -66,6 +70,7 @@ async fn follow(
     mut world: watch::Receiver<Arc<World>>,
     snapshots: watch::Sender<Arc<Snapshot>>,
     proxy: &Proxy,
+    issuer: &Embedded,
 ) -> Result<Stop, Failure> {
     let failed = |error: std::io::Error| Failure::Settings(format!("signals cannot be received: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
@@ -74,13 +79,14 @@ async fn follow(
     let refresh = rebuild.refresh();
     let mut watching = tokio::spawn(rebuild.run());
     let mut applied = proxy.applied();
-    let mut samples = Samples::default();
+    let mut samples = Samples::new(issuer.mesh());
     let mut report = Report::new(serve.output, proxy.surfaces());
     world.mark_changed();
     loop {
         tokio::select! {
             Ok(()) = world.changed() => {
                 let world = Arc::clone(&world.borrow_and_update());
+                issuer.follow(&world.output.issuer);
                 samples.follow(&world.objects).await;
                 snapshots.send_if_modified(|snapshot| {
                     let differs = !Arc::ptr_eq(snapshot, &world.snapshot);

@@ -6,6 +6,9 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use system::{Gateway, Place, run};
 
+/// Who the quickstart's gateway is to its meshed workloads.
+const GATEWAY_ID: &str = "spiffe://cluster.local/ns/default/sa/edge-diolkos";
+
 /// The gateway of the quickstart, on an address of its own. Its sample workloads have the addresses that the
 /// folder says, so only one of these runs at a time: everything is in one test.
 #[tokio::test]
@@ -16,12 +19,29 @@ async fn quickstart_answers_every_protocol() -> Result<()> {
     let ip = gateway.place.ip().to_string();
     let binary = system::gateway::binary()?.display().to_string();
 
+    // Identities are there a moment after the listeners.
+    let meshed = format!("http://{ip}:8080/orders");
+    gateway.until("meshed", async |_| run("curl", &["-sS", "--fail", &meshed]).await.is_ok()).await?;
+
     // The very line that it prints.
     let output = gateway.output();
     let line = output.lines().find_map(|line| line.strip_prefix("Try:")).context("a line to try")?;
     let arguments: Vec<&str> = line.split_whitespace().skip(1).collect();
     let answer = run("curl", &[&["-sS", "--fail"], arguments.as_slice()].concat()).await?;
-    assert!(answer.contains("\"workload\": \"echo-"), "{answer}");
+    assert!(answer.contains("\"workload\": \"orders-"), "{answer}");
+    assert!(answer.contains(&format!("\"caller\": \"{GATEWAY_ID}\"")), "the workload names its caller: {answer}");
+
+    // A meshed workload lets in nobody without an identity.
+    for url in ["http://127.0.2.1:3000/", "https://127.0.2.1:3000/"] {
+        let (success, output) = system::peer::outcome("curl", &["-sSk", url]).await?;
+        assert!(!success, "{url}: {output}");
+    }
+    let admin = gateway.place.at(15000).to_string();
+    let identity = run(&binary, &["identity", "--admin", &admin]).await?;
+    assert!(identity.contains(GATEWAY_ID) && identity.contains("Next renewal"), "{identity}");
+
+    let answer = run("curl", &["-sS", "--fail", &format!("http://{ip}:8080/a")]).await?;
+    assert!(answer.contains("\"workload\": \"echo-") && !answer.contains("\"caller\""), "{answer}");
     assert!(answer.contains("quickstart"), "the rule's filter has set x-edge: {answer}");
 
     let ca = folder.join("ca.crt").display().to_string();

@@ -11,7 +11,7 @@ use tracing_subscriber::{EnvFilter, fmt, reload};
 use crate::exit::Failure;
 
 /// Starts logging by a filter such as `info` or `proxy=debug,warn`. What comes back changes it.
-pub(super) fn start(filter: &str) -> Result<LogControl, Failure> {
+pub(in crate::verb) fn start(filter: &str) -> Result<LogControl, Failure> {
     let parsed = parse(filter).map_err(|error| Failure::Settings(format!("--log {error}")))?;
     let (filter, handle) = reload::Layer::new(parsed);
     let lines = fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
