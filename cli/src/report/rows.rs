@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use model::{
-    Action, Address, BackendRef, Endpoint, HostPattern, L4Rule, Listener, ListenerName, Match, PathMatch,
-    Protocol, RouteTable, Snapshot, TlsInner, TlsServer, UpstreamTls, ValueMatch, WeightedBackend,
+    Action, Address, BackendRef, Endpoint, HostPattern, L4Rule, Listener, ListenerName, Match, MeshWire,
+    PathMatch, Protocol, Reach, RouteTable, Snapshot, TlsInner, TlsServer, UpstreamTls, ValueMatch,
+    WeightedBackend,
 };
 use serde::Serialize;
 
@@ -58,6 +59,9 @@ pub(crate) struct EndpointRow {
     pub(crate) workload: String,
     pub(crate) zone: String,
     pub(crate) weight: u32,
+    /// How it is reached if it is meshed, and who it must be.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) mesh: String,
     pub(crate) state: &'static str,
 }
 
@@ -238,13 +242,33 @@ pub(crate) fn endpoints(snapshot: &Snapshot) -> Vec<EndpointRow> {
         workload: endpoint.workload.to_string(),
         zone: endpoint.zone.to_string(),
         weight: endpoint.weight,
-        state: if endpoint.draining { "draining" } else { "ready" },
+        mesh: mesh(&endpoint.reach),
+        state: match (&endpoint.reach, endpoint.draining) {
+            (Reach::Closed { .. }, _) => "closed",
+            (_, true) => "draining",
+            (_, false) => "ready",
+        },
     };
     snapshot
         .endpoints
         .iter()
         .flat_map(|(name, set)| set.0.iter().map(|endpoint| row(name.as_str(), endpoint)))
         .collect()
+}
+
+/// `istio spiffe://…`, or why there is no way in.
+fn mesh(reach: &Reach) -> String {
+    match reach {
+        Reach::AsBackend => String::new(),
+        Reach::Closed { reason } => reason.to_string(),
+        Reach::Mesh(peer) => {
+            let wire = match peer.wire {
+                MeshWire::Istio => "istio",
+                MeshWire::Spiffe => "spiffe",
+            };
+            format!("{wire} {}", peer.ids.join(" or "))
+        }
+    }
 }
 
 /// A table of rows.
@@ -302,11 +326,12 @@ impl Rows for Vec<BackendRow> {
 
 impl Rows for Vec<EndpointRow> {
     fn table(&self) -> Table {
-        let mut table = Table::new(["BACKEND", "ADDRESS", "WORKLOAD", "ZONE", "WEIGHT", "STATE"]);
+        let mut table = Table::new(["BACKEND", "ADDRESS", "WORKLOAD", "ZONE", "WEIGHT", "STATE", "MESH"]);
         for row in self {
             let (weight, state) = (row.weight.to_string(), row.state.to_owned());
             table.row(
-                [&row.backend, &row.address, &row.workload, &row.zone, &weight, &state].map(Clone::clone),
+                [&row.backend, &row.address, &row.workload, &row.zone, &weight, &state, &row.mesh]
+                    .map(Clone::clone),
             );
         }
         table

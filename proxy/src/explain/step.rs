@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use model::{
-    Action, Address, BackendName, BackendProtocol, Filter, HostPattern, ListenerName, Match, Origin,
+    Action, Address, BackendName, BackendProtocol, Filter, HostPattern, ListenerName, Match, Origin, Reach,
     Redirect, Retry, Rule, SessionPersistence, Timeouts, UpstreamTls, WeightedBackend,
 };
 use serde::Serialize;
@@ -195,6 +195,9 @@ pub struct EndpointStep {
     pub address: Address,
     /// Port.
     pub port: u16,
+    /// How it is reached, if not as the backend says.
+    #[serde(skip_serializing_if = "is_as_backend")]
+    pub reach: Reach,
     /// Its zone; empty if unknown.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub zone: Arc<str>,
@@ -341,12 +344,17 @@ impl BackendStep {
     }
 }
 
+fn is_as_backend(reach: &Reach) -> bool {
+    *reach == Reach::AsBackend
+}
+
 fn endpoints(handle: &BackendHandle) -> Vec<EndpointStep> {
     let now = Moment::now();
     let members = handle.members();
     let steps = members.iter().map(|member| EndpointStep {
         address: member.endpoint.address.clone(),
         port: member.endpoint.port,
+        reach: member.endpoint.reach.clone(),
         zone: member.endpoint.zone.clone(),
         fit: member.fit(now),
         draining: member.endpoint.draining,

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use model::{Filter, Match, PathMatch, ValueMatch};
+use model::{Filter, Match, PathMatch, Reach, ValueMatch};
 
 use super::{BackendStep, EndpointStep, Explanation, Outcome, RouteStep};
 
@@ -115,7 +115,12 @@ impl Display for EndpointStep {
         };
         let draining = if self.draining { ", draining" } else { "" };
         let fit = if self.fit { "" } else { ", unfit" };
-        line(f, "endpoint", format_args!("{address}{draining}{fit}"))
+        let reach = match &self.reach {
+            Reach::AsBackend => String::new(),
+            Reach::Mesh(peer) => format!(", mesh mTLS as {} to {}", peer.identity, peer.ids.join(" or ")),
+            Reach::Closed { reason } => format!(", closed: {reason}"),
+        };
+        line(f, "endpoint", format_args!("{address}{draining}{fit}{reach}"))
     }
 }
 
