@@ -4,10 +4,11 @@ mod abort;
 mod buffers;
 mod pump;
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Waker;
+use std::task::{Poll, Waker};
 
 use model::Affinity;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -61,12 +62,13 @@ pub struct Client<S> {
 /// Serves a connection to its end. Without a rule it is closed. Exactly one access-log line is written.
 ///
 /// `purged` says whether quiet connections have been told to end since it was last asked (memory is short), and has
-/// the waker woken when they are.
+/// the waker woken when they are. `dismissed` says in the same way whether the client is not let in any more.
 pub async fn serve<S, B>(
     client: Client<S>,
     rule: Option<&Arc<CompiledL4>>,
     tools: Tools<'_, B>,
     purged: impl Fn(&Waker) -> bool,
+    dismissed: impl Fn(&Waker) -> bool,
 ) where
     S: AsyncRead + AsyncWrite + Abort + Unpin,
     B: OutBody,
@@ -98,6 +100,9 @@ pub async fn serve<S, B>(
         // Bytes know no last request: what stands on a certificate ends with it.
         reason = ended(tie.as_deref().map(|tie| &**tie)) => End::Untied(reason),
         reason = ended(peer.as_deref()) => End::Untied(reason),
+        () = poll_fn(|cx| if dismissed(cx.waker()) { Poll::Ready(()) } else { Poll::Pending }) => {
+            End::Untied("the listener does not let such clients in any more".into())
+        }
     };
     (line.bytes_received, line.bytes_sent) = pump.finish(&end);
     metrics.closed.inc();

@@ -149,8 +149,14 @@ impl<B: OutBody> Upstreams<B> {
     /// The picked endpoint's address, for datagrams.
     ///
     /// # Errors
-    /// Its name does not resolve.
+    /// Its name does not resolve, or it is meshed: datagrams have no way there that is not in the clear.
     pub async fn address(&self, picked: &Picked) -> Result<SocketAddr, UpstreamError> {
+        let closed = |reason| Err(UpstreamError::unsent(UpstreamErrorKind::TlsClosed(reason)));
+        match &picked.member().way {
+            Way::AsBackend => {}
+            Way::Closed { reason } => return closed(Arc::clone(reason)),
+            Way::Mesh(_) => return closed("mesh mTLS carries no datagrams".into()),
+        }
         let addresses = connect::addresses(picked.endpoint(), &self.shared.resolver).await?;
         addresses.first().copied().ok_or_else(|| UpstreamError::unsent(UpstreamErrorKind::Resolve))
     }

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use proxy::compiled::{BuildContext, Compiled};
 use proxy::explain::{self, Question};
+use proxy::mesh::MeshIdentities;
 
 use crate::arguments::{Explain, Format};
 use crate::exit::{FOUND_ERRORS, Failure};
@@ -15,7 +16,8 @@ pub(crate) fn run(explain: &Explain) -> Result<ExitCode, Failure> {
         .map_err(|error| Failure::Usage(error.to_string()))?;
     question.sni.clone_from(&explain.sni);
     let world = source::world(&explain.folder)?;
-    let context = BuildContext { generation: world.generation, ..BuildContext::default() };
+    let identities = MeshIdentities::dormant(&world.snapshot);
+    let context = BuildContext { generation: world.generation, identities, ..BuildContext::default() };
     let compiled = Compiled::build(&world.snapshot, None, &context)
         .map_err(|error| Failure::Settings(format!("the proxy would refuse these objects: {error}")))?;
     let explanations = explain::explain(&compiled, &question);

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use identity::WorkloadId;
+use model::MeshMode;
 
 use super::core::{Core, Live, Slot};
 use super::forwarded::Client;
 use super::framing::HeadScan;
-use crate::compiled::{ClientAuthMode, CompiledMesh, CompiledServer};
+use crate::compiled::{ClientAuthMode, CompiledMesh, CompiledMeshListener, CompiledServer};
 use crate::mesh::{Fate, LiveIdentity, Tie};
 use crate::telemetry::flags::Flags;
 
@@ -46,6 +47,16 @@ pub(crate) struct Connection {
     pub(crate) stalled: Cell<Duration>,
     /// Why the connection was cut, for the requests that were under way.
     pub(crate) cut: Cell<Flags>,
+}
+
+/// Whether a port that looks for mesh TLS, as it is now, lets in who came earlier; none: a client in the clear.
+pub(crate) fn lets_in(listener: Option<&CompiledMeshListener>, peer: Option<&MeshPeer>) -> bool {
+    let Some(listener) = listener else { return true };
+    match (peer, &listener.peers) {
+        (None, _) => listener.mode == MeshMode::Permissive,
+        (Some(peer), Ok(mesh)) => peer.admitted(mesh),
+        (Some(_), Err(_)) => false,
+    }
 }
 
 /// The two ends of a connection.

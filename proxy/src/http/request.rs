@@ -14,11 +14,10 @@ use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
-use model::MeshMode;
 
 use super::answer::{AnswerBody, Limits};
 use super::body::RequestBody;
-use super::connection::{Connection, Tls};
+use super::connection::{Connection, Tls, lets_in};
 use super::core::Live;
 use super::error::Error;
 use super::exchange::{Exchange, X_REQUEST_ID};
@@ -27,8 +26,7 @@ use super::inbound::Inbound;
 use super::upgrade::Tunnel;
 use super::{door, forward, hop, request_id, respond};
 use crate::compiled::{
-    CompiledAction, CompiledMeshListener, CompiledProtocol, CompiledRule, CompiledServer, CompiledTlsInner,
-    CompiledTlsServer,
+    CompiledAction, CompiledProtocol, CompiledRule, CompiledServer, CompiledTlsInner, CompiledTlsServer,
 };
 use crate::mesh::Fate;
 use crate::overload::Pressure;
@@ -108,7 +106,7 @@ fn server<'l>(live: &'l Live, connection: &Connection, host: &str) -> Result<&'l
     let chosen = tls.and_then(|tls| tls.server.as_ref());
     match (&live.listener.protocol, tls, chosen) {
         (CompiledProtocol::Http(servers), _, None) => {
-            if !admitted(live.listener.mesh.as_ref(), tls) {
+            if !lets_in(live.listener.mesh.as_ref(), tls.and_then(|tls| tls.mesh.as_ref())) {
                 connection.closing.set(true);
                 return Err(Error::Misdirected);
             }
@@ -148,16 +146,6 @@ fn tls_server<'l>(
             known.then_some(server)
         }
         _ => None,
-    }
-}
-
-/// Whether a port that looks for mesh TLS, as it is now, lets in who came earlier.
-fn admitted(listener: Option<&CompiledMeshListener>, tls: Option<&Tls>) -> bool {
-    let Some(listener) = listener else { return true };
-    match (tls.and_then(|tls| tls.mesh.as_ref()), &listener.peers) {
-        (None, _) => listener.mode == MeshMode::Permissive,
-        (Some(peer), Ok(mesh)) => peer.admitted(mesh),
-        (Some(_), Err(_)) => false,
     }
 }
 

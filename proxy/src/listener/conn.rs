@@ -1,5 +1,6 @@
 //! A connection from accept to its protocol: PROXY header, TLS, then HTTP or bytes.
 
+use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -25,7 +26,7 @@ use crate::compiled::{
     HostTable,
 };
 use crate::drain::DrainWatch;
-use crate::http::connection::{Addresses, Connection, MeshPeer, Tls};
+use crate::http::connection::{Addresses, Connection, MeshPeer, Tls, lets_in};
 use crate::http::core::{Core, Live, Slot};
 use crate::http::forwarded::Client;
 use crate::http::xfcc::ClientCertificate;
@@ -73,8 +74,8 @@ pub(crate) async fn run(stream: TcpStream, peer: SocketAddr, slot: Rc<Slot>, too
         },
         CompiledProtocol::Tls(servers) => tls(stream, addresses, servers, &live, slot.clone(), tools).await,
         CompiledProtocol::Tcp(rule) => match &live.listener.mesh {
-            None => tcp(stream, addresses, Facts::default(), rule.as_ref(), &tools).await,
-            Some(mesh) => tcp_or_mesh(stream, addresses, mesh, &live, rule.as_ref(), &tools).await,
+            None => tcp(stream, addresses, Facts::default(), rule.as_ref(), &slot, &tools).await,
+            Some(mesh) => tcp_or_mesh(stream, addresses, mesh, &live, rule.as_ref(), &slot, &tools).await,
         },
         // A datagram listener has no connections.
         CompiledProtocol::Udp(_) => {}
@@ -82,8 +83,14 @@ pub(crate) async fn run(stream: TcpStream, peer: SocketAddr, slot: Rc<Slot>, too
 }
 
 /// Opaque bytes.
-async fn tcp<S>(stream: S, addresses: Addresses, facts: Facts, rule: Option<&Arc<CompiledL4>>, tools: &Tools)
-where
+async fn tcp<S>(
+    stream: S,
+    addresses: Addresses,
+    facts: Facts,
+    rule: Option<&Arc<CompiledL4>>,
+    slot: &Slot,
+    tools: &Tools,
+) where
     S: AsyncRead + AsyncWrite + Abort + Unpin,
 {
     let Facts { tls, mesh } = facts;
@@ -92,8 +99,8 @@ where
         remote: addresses.remote,
         local: addresses.local,
         spiffe_id: peer_id(&tls, mesh.as_ref()),
-        server_name: tls.server_name,
-        tie: mesh.and_then(|mesh| mesh.tie),
+        server_name: tls.server_name.clone(),
+        tie: mesh.as_ref().and_then(|mesh| mesh.tie.clone()),
     };
     let core = &tools.core;
     let l4 = tcp::Tools {
@@ -107,7 +114,32 @@ where
         registered.wait(waker);
         registered.purged()
     };
-    tcp::serve(client, rule, l4, purged).await;
+    // Every new generation wakes the connection.
+    let seen = RefCell::new(slot.live());
+    let dismissed = |waker: &Waker| {
+        registered.wait(waker);
+        let live = slot.live();
+        if Rc::ptr_eq(&seen.borrow(), &live) {
+            return false;
+        }
+        let admitted = still_admitted(&live, tls.server_name.as_deref(), mesh.as_ref());
+        seen.replace(live);
+        !admitted
+    };
+    tcp::serve(client, rule, l4, purged, dismissed).await;
+}
+
+/// Whether a listener of bytes, as it is now, lets in who came earlier. A rule that has changed holds for new ones.
+fn still_admitted(live: &Live, server_name: Option<&str>, peer: Option<&MeshPeer>) -> bool {
+    match &live.listener.protocol {
+        CompiledProtocol::Tcp(_) => lets_in(live.listener.mesh.as_ref(), peer),
+        CompiledProtocol::Tls(servers) => match (servers.find(server_name.unwrap_or_default()), peer) {
+            (Some(CompiledTlsServer::Terminate { mesh: Some(mesh), .. }), Some(peer)) => peer.admitted(mesh),
+            (Some(CompiledTlsServer::Terminate { mesh: Some(_), .. }), None) => false,
+            (_, peer) => peer.is_none(),
+        },
+        CompiledProtocol::Http(_) | CompiledProtocol::Udp(_) => peer.is_none(),
+    }
 }
 
 /// HTTP/1.1 or HTTP/2, whichever the client speaks. Until its first bytes no codec is built: a connection that
@@ -170,15 +202,16 @@ async fn tcp_or_mesh(
     mesh: &CompiledMeshListener,
     live: &Live,
     rule: Option<&Arc<CompiledL4>>,
+    slot: &Slot,
     tools: &Tools,
 ) {
     let limits = &live.listener.connection.limits;
     let negotiation = TlsLimits { timeout: limits.handshake_timeout, handshakes: &tools.handshakes };
     match mesh::before_bytes(stream, mesh, negotiation).await {
-        Found::Plain(stream) => tcp(stream, addresses, Facts::default(), rule, tools).await,
+        Found::Plain(stream) => tcp(stream, addresses, Facts::default(), rule, slot, tools).await,
         Found::Mesh { stream, facts, peer } => {
             live.metrics.handshakes.inc();
-            tcp(stream, addresses, Facts { tls: facts, mesh: Some(peer) }, rule, tools).await;
+            tcp(stream, addresses, Facts { tls: facts, mesh: Some(peer) }, rule, slot, tools).await;
         }
         Found::Refused(refusal) => refused(&tools.core, live, addresses, refusal),
         Found::Gone => {}
@@ -240,14 +273,16 @@ async fn tls(
         TlsOutcome::Terminated { stream, facts, chosen: TlsTarget::Tcp(rule, asked) } => {
             live.metrics.handshakes.inc();
             match asked.map(|asked| asked.answered(&stream)).transpose() {
-                Ok(mesh) => tcp(stream, addresses, Facts { tls: facts, mesh }, Some(&rule), &tools).await,
+                Ok(mesh) => {
+                    tcp(stream, addresses, Facts { tls: facts, mesh }, Some(&rule), &slot, &tools).await
+                }
                 Err(refusal) => refused(&tools.core, live, addresses, refusal),
             }
         }
         TlsOutcome::Passthrough { stream, server_name, chosen: TlsTarget::Tcp(rule, _) } => {
             live.metrics.passthrough.inc();
             let facts = Facts { tls: TlsFacts { server_name, ..TlsFacts::default() }, mesh: None };
-            tcp(stream, addresses, facts, Some(&rule), &tools).await;
+            tcp(stream, addresses, facts, Some(&rule), &slot, &tools).await;
         }
         // HTTP is never spoken without ending TLS.
         TlsOutcome::Passthrough { chosen: TlsTarget::Http(..), .. } => {}

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use identity::{Identity, PeerFacts, WorkloadId};
-use model::{BackendProtocol, IdentityName, MeshPeer};
+use identity::{Clock, Identity, PeerFacts, WorkloadId};
+use model::{BackendProtocol, IdentityName, MeshPeer, Snapshot};
 
 use super::counters::{MeshCounters, Side};
 use super::judge;
@@ -103,9 +103,18 @@ impl LiveIdentity {
 pub struct MeshIdentities(Arc<BTreeMap<IdentityName, Arc<LiveIdentity>>>);
 
 impl MeshIdentities {
-    /// The identity of that name; none if it does not run (`explain` runs none).
+    /// The identity of that name; none if it does not run.
     pub fn get(&self, name: &IdentityName) -> Option<&Arc<LiveIdentity>> {
         self.0.get(name)
+    }
+
+    /// The identities of a snapshot that nobody serves (`explain`): configurations can be made of them, no handshake.
+    pub fn dormant(snapshot: &Snapshot) -> Self {
+        let identities = snapshot.identities.iter().map(|(name, spec)| {
+            let (identity, _) = Identity::new(name.as_str(), spec.profile, Clock::system());
+            LiveIdentity::new(name, identity)
+        });
+        identities.collect()
     }
 
     /// All of them, by name.

@@ -128,7 +128,8 @@ impl Bench {
             metrics: &self.metrics,
             drain: self.drain.clone(),
         };
-        let output = async { tokio::join!(serve(client_side, rule, tools, |_| false), script(client)).1 };
+        let output =
+            async { tokio::join!(serve(client_side, rule, tools, |_| false, |_| false), script(client)).1 };
         LocalSet::new().run_until(output).await
     }
 

@@ -245,18 +245,59 @@ async fn a_mode_that_becomes_strict_holds_for_old_connections() {
     assert!(rest.starts_with("HTTP/1.1 421"), "{rest}");
 }
 
+/// A listener of bytes.
+fn opaque(backend: &Server, mesh: MeshClients) -> Plan {
+    let mut plan = with_identity(Plan::new().backend("b", &[backend.address]));
+    let listener = plan.0.listeners.get_mut("l").unwrap();
+    listener.connection.mesh = Some(mesh);
+    listener.protocol = Protocol::Tcp(Some(L4Rule {
+        origin: Origin::new("TCPRoute", "ns", "r"),
+        backends: vec![weighted("b", 1)],
+        idle_timeout: LONG,
+    }));
+    plan
+}
+
+#[tokio::test]
+async fn opaque_connections_end_when_their_client_is_not_let_in_any_more() {
+    let (world, settings) = World::new();
+    let log = Log::new();
+    let settings = Settings { access_log: log.target(), ..settings };
+    let backend = Server::named("hello").await;
+    let permissive = clients(MeshMode::Permissive);
+    let mut gateway = Gateway::start_with(opaque(&backend, permissive.clone()), settings).await;
+    let get = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    let mut plain = gateway.connect().await;
+    plain.write_all(get).await.unwrap();
+    soon(plain.read_u8()).await.unwrap();
+    let cart = world.workload(CART);
+    let mut meshed = dial(gateway.address, &cart, MeshWire::Istio, ClientAlpn::None).await.unwrap();
+    meshed.write_all(get).await.unwrap();
+    soon(meshed.read_u8()).await.unwrap();
+
+    gateway.apply(opaque(&backend, clients(MeshMode::Strict))).await;
+    let _ = soon(plain.read_to_end(&mut Vec::new())).await;
+    let lines = log.lines(&gateway, 1).await;
+    assert_eq!(lines[0]["connection_termination_details"], "mesh_trust_ended");
+    meshed.write_all(get).await.unwrap();
+    soon(meshed.read_u8()).await.unwrap();
+    let others = MeshClients { peers: vec![PeerMatch::Id(REPORTS.into())], ..permissive };
+    gateway.apply(opaque(&backend, others)).await;
+    let _ = soon(meshed.read_to_end(&mut Vec::new())).await;
+    let lines = log.lines(&gateway, 2).await;
+    assert_eq!(
+        (&lines[1]["connection_termination_details"], &lines[1]["peer_spiffe_id"]),
+        (&"mesh_trust_ended".into(), &CART.into())
+    );
+}
+
 #[tokio::test]
 async fn opaque_bytes_of_mesh_peers_are_carried_and_named() {
     let (world, settings) = World::new();
     let log = Log::new();
     let settings = Settings { access_log: log.target(), ..settings };
     let backend = Server::named("hello").await;
-    let mut plan = taking(MeshMode::Strict, Plan::new().backend("b", &[backend.address]));
-    plan.0.listeners.get_mut("l").unwrap().protocol = Protocol::Tcp(Some(L4Rule {
-        origin: Origin::new("TCPRoute", "ns", "r"),
-        backends: vec![weighted("b", 1)],
-        idle_timeout: LONG,
-    }));
+    let plan = opaque(&backend, clients(MeshMode::Strict));
     let gateway = Gateway::start_with(plan, settings).await;
     let mut stream =
         dial(gateway.address, &world.workload(CART), MeshWire::Istio, ClientAlpn::None).await.unwrap();

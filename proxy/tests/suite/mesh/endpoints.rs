@@ -210,3 +210,37 @@ async fn bytes_and_checks_take_the_same_way() {
     drop(stream);
     assert_eq!(log.lines(&gateway, 1).await[0]["upstream_peer_spiffe_id"], CART);
 }
+
+#[tokio::test]
+async fn no_datagram_goes_to_a_meshed_endpoint() {
+    let (_world, settings) = World::new();
+    let log = Log::new();
+    let settings = Settings { access_log: log.target(), ..settings };
+    let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let one = Plan::new()
+        .backend_with("b", &[socket.local_addr().unwrap()], |spec| spec.protocol = BackendProtocol::Udp);
+    let mut plan = meshed(one, "b", MeshWire::Spiffe, &[CART]);
+    plan.0.listeners.get_mut("l").unwrap().protocol = Protocol::Udp(Some(L4Rule {
+        origin: Origin::new("UDPRoute", "ns", "r"),
+        backends: vec![weighted("b", 1)],
+        idle_timeout: LONG,
+    }));
+    let gateway = Gateway::start_with(plan, settings).await;
+    let client = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    client.send_to(b"secret", gateway.address).await.unwrap();
+    let line = log.lines(&gateway, 1).await.remove(0);
+    assert!(line["upstream_transport_failure_reason"].as_str().unwrap().contains("no datagrams"), "{line}");
+    assert!(socket.try_recv(&mut [0; 16]).is_err());
+}
+
+#[tokio::test]
+async fn an_upgrade_to_a_meshed_endpoint_is_offered_http1_alone() {
+    let (world, settings) = World::new();
+    let backend = Workload::start(&world.workload(CART)).await;
+    let gateway = Gateway::start_with(plan(&backend, MeshWire::Spiffe, &[CART]), settings).await;
+    let request = Request::get("/").header("host", "a.example").header("connection", "upgrade");
+    let answer = gateway.send(request.header("upgrade", "websocket").body(Bytes::new()).unwrap()).await;
+    assert_eq!(answer.status, 200);
+    let (headers, alpn) = backend.last();
+    assert_eq!((headers["upgrade"].to_str().unwrap(), alpn.as_deref()), ("websocket", Some("http/1.1")));
+}
