@@ -157,7 +157,8 @@ impl std::fmt::Display for Facts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "pid {} uid {} gid {}", self.pid, self.uid, self.gid)?;
         if let Some(path) = &self.path {
-            write!(f, " path {}", path.display())?;
+            // A path may hold anything, and this goes to the log.
+            write!(f, " path {path:?}")?;
         }
         match &self.pod_uid {
             Some(uid) => write!(f, " pod {uid}"),

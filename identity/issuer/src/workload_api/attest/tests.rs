@@ -74,3 +74,17 @@ fn a_process_that_has_ended_is_nobody_whoever_has_its_number_now() {
     child.wait().unwrap();
     assert!(matches!(read(&folder, pid, uid, 0), Err(AttestError::Ended)));
 }
+
+#[test]
+fn a_programs_path_cannot_write_lines_of_the_log() {
+    let facts = Facts {
+        pid: 7,
+        uid: 1,
+        gid: 2,
+        path: Some("/tmp/x\n{\"message\":\"Issued\"}\u{1b}[2J".into()),
+        pod_uid: None,
+        started: 1,
+    };
+    let text = facts.to_string();
+    assert!(!text.chars().any(char::is_control), "{text:?}");
+}
