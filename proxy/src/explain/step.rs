@@ -356,7 +356,7 @@ fn endpoints(handle: &BackendHandle) -> Vec<EndpointStep> {
         port: member.endpoint.port,
         reach: member.endpoint.reach.clone(),
         zone: member.endpoint.zone.clone(),
-        fit: member.fit(now),
+        fit: member.state.fit(now),
         draining: member.endpoint.draining,
         in_flight: member.state.in_flight(),
     });
