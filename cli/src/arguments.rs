@@ -29,7 +29,7 @@ pub(crate) enum Verb {
     /// Show who a gateway is: SPIFFE ID, issuer, days left, next renewal, whom it trusts
     Identity(Identity),
     /// Issue workload identities: Istio CA, SPIFFE Workload API, bundle endpoint
-    Issuer(Issuer),
+    Issuer(Box<Issuer>),
     /// Run a workload to try a gateway on: it answers with what it saw
     Echo(Echo),
     /// Send one request: http, https, h2c, h2, grpc, grpcs, ws, wss, tcp, tls or udp

@@ -59,8 +59,8 @@ async fn answer(request: Request<Incoming>, workload: &str, caller: Option<&str>
                 "headers": headers(&head.headers),
                 "bodyBytes": received.len(),
             });
-            if let Some(caller) = caller {
-                seen["caller"] = caller.into();
+            if let (Some(caller), Some(seen)) = (caller, seen.as_object_mut()) {
+                seen.insert("caller".to_owned(), caller.into());
             }
             Bytes::from(format!("{seen:#}\n"))
         }
