@@ -11,7 +11,7 @@ use super::{SpiffeId, TrustDomain};
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("has(self.spiffeID) != has(self.trustDomain)").message("name a peer by exactly one of spiffeID and trustDomain"),
-    validation = Rule::new("!has(self.namespace) || has(self.trustDomain)").message("namespace goes with trustDomain; add it"),
+    validation = Rule::new("!has(self.__namespace__) || has(self.trustDomain)").message("namespace goes with trustDomain; add it"),
 )]
 pub struct MeshPeerMatch {
     /// Everybody of this trust domain.

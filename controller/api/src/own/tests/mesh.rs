@@ -7,7 +7,7 @@ use crate::decode::decode;
 use crate::object::AnyObject;
 use crate::own::{
     BackendMeshMode, BackendPolicy, FederatedTrustDomain, FederationProfile, GatewayParameters,
-    ListenerMeshMode, ListenerPolicy, MeshKind, WorkloadRegistration,
+    ListenerMeshMode, ListenerPolicy, MeshKind, WorkloadRegistration, crds,
 };
 
 #[test]
@@ -178,6 +178,28 @@ fn rules_say_the_mend() {
         let found = refused(kind, spec.clone());
         assert!(found.iter().any(|problem| problem.contains(mend)), "{kind} {spec}: {found:?}");
     }
+}
+
+/// An API server refuses a rule that names a field by one of CEL's reserved words; ours would take it.
+#[test]
+fn rules_escape_reserved_words() {
+    fn walk(value: &Value, rules: &mut Vec<String>) {
+        match value {
+            Value::Object(fields) => {
+                rules.extend(fields.get("rule").and_then(Value::as_str).map(str::to_owned));
+                fields.values().for_each(|value| walk(value, rules));
+            }
+            Value::Array(values) => values.iter().for_each(|value| walk(value, rules)),
+            _ => {}
+        }
+    }
+    let mut rules = Vec::new();
+    crds().iter().for_each(|crd| walk(crd, &mut rules));
+    assert!(rules.len() > 30, "only {} rules found", rules.len());
+    let words = "namespace|in|as|break|const|continue|else|for|function|if|import|let|loop|package|return";
+    let reserved = regex::Regex::new(&format!("[.]({words})\\b")).unwrap();
+    let bad: Vec<_> = rules.iter().filter(|rule| reserved.is_match(rule)).collect();
+    assert!(bad.is_empty(), "{bad:?}");
 }
 
 fn peer_authentication(version: &str, spec: &str) -> Result<AnyObject, Vec<String>> {
