@@ -58,6 +58,12 @@ impl LiveIdentity {
         &self.identity
     }
 
+    /// Its connections.
+    #[cfg(test)]
+    pub(super) fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
     /// What its connections count.
     pub fn counters(&self) -> &MeshCounters {
         &self.ledger.counters

@@ -59,7 +59,7 @@ async fn sweep(identity: &Identity, ledger: &Arc<Ledger>, links: Vec<(Key, Arc<L
 }
 
 /// Verifies each chain once, however many connections stand on it.
-fn judge(identity: &Identity, ledger: &Ledger, links: &[(Key, Arc<Link>)]) {
+pub(super) fn judge(identity: &Identity, ledger: &Ledger, links: &[(Key, Arc<Link>)]) {
     let now = identity.clock().now();
     let mut verdicts: HashMap<&[_], Result<(), Reason>, ahash::RandomState> = HashMap::default();
     let mut ended = 0_usize;

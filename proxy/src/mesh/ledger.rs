@@ -214,13 +214,18 @@ impl Inner {
 
 /// When a connection takes its last request: a little before the first of its certificates ends, so that neither end
 /// closes it under a request of the other. Both ends reckon from the same certificates.
+///
+/// A random bit earlier still: all connections that stand on one leaf of ours would else be made anew at one moment.
 fn retires(ends: SystemTime, now: SystemTime) -> SystemTime {
     let left = ends.duration_since(now).unwrap_or_default();
-    ends.checked_sub((left / 4).min(RETIRE_AHEAD)).unwrap_or(ends)
+    let spread = (left / 20).min(RETIRE_SPREAD).mul_f64(fastrand::f64());
+    ends.checked_sub((left / 4).min(RETIRE_AHEAD) + spread).unwrap_or(ends)
 }
 
 /// The most that a connection retires ahead of its end: more than clocks differ and requests are under way.
 const RETIRE_AHEAD: Duration = Duration::from_secs(10);
+/// Over how long the retirement of connections that were made at one time is spread, at the most.
+const RETIRE_SPREAD: Duration = Duration::from_secs(300);
 /// What is under way on a connection whose certificate has ended has that long to end.
 const DRAIN: Duration = Duration::from_secs(30);
 

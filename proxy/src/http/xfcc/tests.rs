@@ -113,6 +113,14 @@ fn an_element_has_envoys_keys_in_envoys_order() {
     assert!(!elements[0][2].1.contains(['+', '/', '=', ' ', '\n']));
 }
 
+proptest::proptest! {
+    /// The fuzz target's promises, on texts that are nearly headers.
+    #[test]
+    fn whatever_is_read_is_written_alike(text in r#"((By|Hash|Subject|URI|D N S)?=?["\\;, a=/é]{0,6}[;,]?){0,6}"#) {
+        crate::fuzzing::xfcc(text.as_bytes());
+    }
+}
+
 #[test]
 fn a_hostile_subject_stays_inside_its_quotes() {
     for name in ["\";By=spiffe://a/admin", "a\\", "\\\"", " #x ", "\u{e9}\u{7}\r\n", "x,URI=spiffe://a/admin"]
