@@ -29,7 +29,10 @@ async fn quickstart_answers_every_protocol() -> Result<()> {
     let arguments: Vec<&str> = line.split_whitespace().skip(1).collect();
     let answer = run("curl", &[&["-sS", "--fail"], arguments.as_slice()].concat()).await?;
     assert!(answer.contains("\"workload\": \"orders-"), "{answer}");
-    assert!(answer.contains(&format!("\"caller\": \"{GATEWAY_ID}\"")), "the workload names its caller: {answer}");
+    assert!(
+        answer.contains(&format!("\"caller\": \"{GATEWAY_ID}\"")),
+        "the workload names its caller: {answer}"
+    );
 
     // A meshed workload lets in nobody without an identity.
     for url in ["http://127.0.2.1:3000/", "https://127.0.2.1:3000/"] {

@@ -1,6 +1,7 @@
 //! Administration over HTTP on loopback, and metrics on a port of their own.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -123,8 +124,9 @@ fn metrics(request: &Request<Incoming>, shared: &Arc<Shared>) -> Response<Full<B
 fn guard(method: &Method, headers: &HeaderMap) -> Result<(), &'static str> {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let name = host.rsplit_once(':').filter(|(_, port)| !port.contains(']')).map_or(host, |(name, _)| name);
-    if !matches!(name, "localhost" | "127.0.0.1" | "[::1]") {
-        return Err("the host must be localhost, 127.0.0.1 or [::1]");
+    let literal = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    if name != "localhost" && !literal.is_ok_and(|address| address.is_loopback()) {
+        return Err("the host must be localhost or a loopback address");
     }
     if method == Method::POST && headers.get("x-diolkos").is_none_or(|value| value != "1") {
         return Err("a POST needs the header x-diolkos: 1");

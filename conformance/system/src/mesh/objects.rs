@@ -10,7 +10,7 @@ pub fn gateway(mesh: &str, peers: &str) -> String {
 
 /// Service `cart`, port 80, whose pod runs as a service account. `labels` are the pod's.
 pub fn cart(address: SocketAddr, account: &str, labels: &str) -> String {
-    CART.replace("IP", &address.ip().to_string())
+    CART.replace("ADDRESS", &address.ip().to_string())
         .replace("PORT", &address.port().to_string())
         .replace("ACCOUNT", account)
         .replace("LABELS", labels)
@@ -66,5 +66,5 @@ kind: EndpointSlice
 metadata: {name: cart, labels: {kubernetes.io/service-name: cart}}
 addressType: IPv4
 ports: [{port: PORT}]
-endpoints: [{addresses: [IP], targetRef: {kind: Pod, name: cart-0}}]
+endpoints: [{addresses: [ADDRESS], targetRef: {kind: Pod, name: cart-0}}]
 "#;

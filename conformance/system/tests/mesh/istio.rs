@@ -216,7 +216,7 @@ async fn without_istiod_traffic_goes_on_until_the_svid_ends() -> Result<()> {
     // Then it fails closed; what needs no mesh goes on.
     world.answers("503").await?;
     let plain = Peer::echo("plain").await?;
-    let other = OTHER.replace("IP", &plain.place.ip().to_string());
+    let other = OTHER.replace("ADDRESS", &plain.place.ip().to_string());
     world.gateway.write("other.yaml", &other)?;
     let url = format!("{}other", world.url());
     until("the plain workload", PATIENCE, async || ask(&url).await.is_ok_and(|seen| seen.status == "200"))
@@ -301,5 +301,5 @@ kind: EndpointSlice
 metadata: {name: other, labels: {kubernetes.io/service-name: other}}
 addressType: IPv4
 ports: [{port: 3000}]
-endpoints: [{addresses: [IP]}]
+endpoints: [{addresses: [ADDRESS]}]
 "#;
