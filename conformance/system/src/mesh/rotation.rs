@@ -88,44 +88,42 @@ impl Rotation {
         Ok(Phase { outcome, changes: self.generation().await? - before })
     }
 
-    /// Rotates the root with overlap while it asks, until the old one is gone.
+    /// Rotates the root with overlap while it asks, until everybody has certificates of the new one and has used them.
     pub async fn root(&self, pace: Pace) -> Result<Phase> {
-        let (before, old) = (self.generation().await?, self.roots().await?);
+        let (before, old) = (self.generation().await?, self.issuers().await?);
         let load = self.load(pace)?;
         self.issuer.rotate_root(false).await?;
-        let limit = Duration::from_secs(180);
-        until("another root, alone", limit, async || {
-            self.roots().await.is_ok_and(|new| new.len() == 1 && new != old)
+        until("certificates of another root", Duration::from_secs(90), async || {
+            let Ok(new) = self.issuers().await else { return false };
+            new.iter().zip(&old).all(|(new, old)| new != old)
         })
         .await
         .with_context(|| self.issuer.log())?;
-        // The last leaves of the old root are gone by now; those of the new one have carried traffic for a while.
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        // The last leaves of the old root end, and those of the new one carry traffic for a while.
+        tokio::time::sleep(SETTLE).await;
         let outcome = load.stop().await;
         Ok(Phase { outcome, changes: self.generation().await? - before })
     }
 
-    /// The roots that the issuer publishes.
-    async fn roots(&self) -> Result<Vec<String>> {
-        let bundle: Value = serde_json::from_str(&self.issuer.page("/bundle").await?)?;
-        let keys = bundle.get("keys").and_then(Value::as_array).context("a bundle has keys")?;
-        let roots = keys.iter().filter_map(|key| key.pointer("/x5c/0")?.as_str().map(str::to_owned));
-        Ok(roots.collect())
+    /// Who has issued the gateway's certificate and the clients'.
+    async fn issuers(&self) -> Result<[String; 2]> {
+        let page: Value = serde_json::from_str(&self.gateway.page("/identities").await?)?;
+        let gateway = find(&page, "issuer").and_then(Value::as_str).context("an issuer")?;
+        let client = self.client.status().issuer.context("the clients have a certificate")?;
+        Ok([gateway.to_owned(), client])
     }
 
     /// How often the gateway's identity has changed since it started.
     async fn generation(&self) -> Result<u64> {
         let page: Value = serde_json::from_str(&self.gateway.page("/identities").await?)?;
-        find(&page, "generation").with_context(|| format!("no generation in {page}"))
+        find(&page, "generation").and_then(Value::as_u64).with_context(|| format!("no generation in {page}"))
     }
 }
 
-/// The first number of this name, however deep.
-fn find(value: &Value, name: &str) -> Option<u64> {
+/// The first value of this name, however deep.
+fn find<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
     match value {
-        Value::Object(map) => {
-            map.get(name).and_then(Value::as_u64).or_else(|| map.values().find_map(|inner| find(inner, name)))
-        }
+        Value::Object(map) => map.get(name).or_else(|| map.values().find_map(|inner| find(inner, name))),
         Value::Array(list) => list.iter().find_map(|inner| find(inner, name)),
         _ => None,
     }
@@ -151,6 +149,8 @@ async fn registrations(ttl: &str) -> Result<String> {
     Ok(each.collect::<Vec<_>>().join("---"))
 }
 
+/// Longer than a certificate lives.
+const SETTLE: Duration = Duration::from_secs(6);
 const EDGE: &str = "spiffe://cluster.local/ns/default/sa/edge-diolkos";
 const CLIENT: &str = "spiffe://cluster.local/ns/default/sa/client";
 
