@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use identity::testing::time;
+use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 
@@ -227,4 +228,46 @@ async fn an_identity_that_ends_without_renewal_cuts_and_closes() {
     world.publish(world.ca.issue(OWN), world.ca.bundles());
     let answer = ask(dial(gateway.address, &cart, MeshWire::Istio, ClientAlpn::Http1).await, &[]).await;
     assert_eq!(answer.unwrap().status, 200);
+}
+
+/// An issuer in the same process.
+#[derive(Debug)]
+struct Issuer {
+    ca: TestCa,
+    bundles: watch::Sender<TrustBundles>,
+}
+
+impl identity::Issue for Issuer {
+    fn issue<'a>(
+        &'a self,
+        id: &'a identity::SpiffeId,
+        csr_der: &'a [u8],
+        _: Duration,
+    ) -> futures_util::future::BoxFuture<'a, Result<Vec<CertificateDer<'static>>, identity::IssueError>> {
+        let chain = self.ca.sign(csr_der, &id.to_string(), |_| {});
+        Box::pin(async { chain.map_err(|error| identity::IssueError::Refused(error.to_string())) })
+    }
+
+    fn bundles(&self) -> watch::Receiver<TrustBundles> {
+        self.bundles.subscribe()
+    }
+}
+
+#[tokio::test]
+async fn an_issuer_in_the_process_makes_a_member_of_the_mesh() {
+    let ca = TestCa::new("cluster.local");
+    let (backend, cart) = (Workload::start(&ca.identity(CART)).await, ca.identity(CART));
+    let bundles = watch::Sender::new(ca.bundles());
+    let issuer: Arc<dyn identity::Issue> = Arc::new(Issuer { ca, bundles });
+    let settings = Settings { issuer: Some(issuer), ..Settings::default() };
+    let gateway = Gateway::start_with(both_sides(&backend), settings).await;
+    soon(async {
+        while metric(&gateway, "diolkos_identity_ready{identity=\"mesh\"}") == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let answer =
+        ask(dial(gateway.address, &cart, MeshWire::Istio, ClientAlpn::Http1).await, &[]).await.unwrap();
+    assert_eq!((answer.status, answer.text()), (200, "meshed"));
 }
