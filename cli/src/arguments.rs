@@ -271,6 +271,12 @@ pub(crate) struct Probe {
     /// Verify nothing
     #[arg(long)]
     pub(crate) insecure: bool,
+    /// Be a mesh peer: show the SVID that this SPIFFE Workload API gives to this process
+    #[arg(long, value_name = "SOCKET", requires = "spiffe_id", conflicts_with_all = ["cacert", "insecure"])]
+    pub(crate) socket: Option<String>,
+    /// SPIFFE ID that the server must have
+    #[arg(long, value_name = "ID", requires = "socket")]
+    pub(crate) spiffe_id: Option<String>,
     /// Seconds to wait
     #[arg(long, default_value_t = 10)]
     pub(crate) timeout: u64,

@@ -11,6 +11,7 @@ mod report;
 mod sample;
 mod source;
 mod verb;
+mod workload;
 
 use std::process::ExitCode;
 

@@ -26,6 +26,8 @@ pub(crate) struct Probe {
     pub(crate) ca: Option<PathBuf>,
     /// Verify nothing.
     pub(crate) insecure: bool,
+    /// A Workload API that gives us an SVID to show, and the SPIFFE ID that the server must have.
+    pub(crate) mesh: Option<(String, String)>,
     pub(crate) timeout: Duration,
 }
 
@@ -97,6 +99,9 @@ impl Probe {
         tcp: TcpStream,
         alpn: &[&[u8]],
     ) -> Result<impl AsyncRead + AsyncWrite + Unpin + Send + 'static + use<>, ProbeError> {
+        if let Some((socket, server)) = &self.mesh {
+            return tls::connect_in_mesh(tcp, alpn, socket, server).await;
+        }
         tls::connect(tcp, &target.host, alpn, self.ca.as_deref(), self.insecure).await
     }
 

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use identity::{ClientAlpn, HandshakeError, MeshClient};
+use model::MeshWire;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
@@ -13,6 +15,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::ProbeError;
+use crate::workload;
 
 /// Makes a TLS connection of a TCP connection.
 pub(super) async fn connect(
@@ -45,6 +48,33 @@ pub(super) async fn connect(
         .connect(name, tcp)
         .await
         .map_err(|error| ProbeError::Failed(format!("TLS: {error}")))
+}
+
+/// The same as a mesh peer: with the SVID of a Workload API, to a server of that SPIFFE ID.
+pub(super) async fn connect_in_mesh(
+    tcp: TcpStream,
+    alpn: &[&[u8]],
+    socket: &str,
+    server: &str,
+) -> Result<TlsStream<TcpStream>, ProbeError> {
+    let (identity, _running) = workload::identity(socket).await.map_err(ProbeError::Failed)?;
+    let alpn = match alpn {
+        [b"h2"] => ClientAlpn::Http2,
+        [] => ClientAlpn::None,
+        _ => ClientAlpn::Http1,
+    };
+    let tls = identity::mesh_client_config(MeshClient {
+        identity: &identity,
+        ids: &[server.into()],
+        server_name: None,
+        wire: MeshWire::Spiffe,
+        alpn,
+    });
+    let tls = tls.map_err(|error| ProbeError::Usage(error.to_string()))?;
+    TlsConnector::from(tls.config)
+        .connect(tls.server_name, tcp)
+        .await
+        .map_err(|error| ProbeError::Failed(format!("TLS: {}", HandshakeError::from(&error))))
 }
 
 fn roots(ca: &Path) -> Result<RootCertStore, ProbeError> {

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use serde::Deserialize;
 
-use crate::admin;
 use crate::arguments::{Format, Identity};
 use crate::exit::Failure;
-use crate::report;
+use crate::{admin, report, workload};
 
 /// Prints every identity of a running gateway, or of this process by a Workload API.
 pub(crate) fn run(arguments: &Identity) -> Result<ExitCode, Failure> {
@@ -41,22 +40,8 @@ pub(crate) fn run(arguments: &Identity) -> Result<ExitCode, Failure> {
 
 /// Asks a Workload API once, as this process.
 fn asked(socket: &str) -> Result<String, Failure> {
-    let spec = model::GatewayIdentity {
-        trust_domain: "".into(),
-        spiffe_id: None,
-        profile: model::PeerProfile::SpiffeStrict,
-        source: model::IdentitySource::WorkloadApi { socket: socket.into() },
-    };
     super::runtime()?.block_on(async {
-        let context = identity::SourceContext::default();
-        let (identity, _running) = identity::start(&"workload-api".into(), &spec, context);
-        let mut changed = identity.changed();
-        let ready = changed.wait_for(|_| identity.material().is_some());
-        if tokio::time::timeout(PATIENCE, ready).await.is_err() {
-            let status = identity.status();
-            let why = status.last_error.or(status.not_ready).unwrap_or_else(|| "no answer".to_owned());
-            return Err(Failure::Unreachable(format!("{socket}: {why}")));
-        }
+        let (identity, _running) = workload::identity(socket).await.map_err(Failure::Unreachable)?;
         Ok(serde_json::to_string(&[identity.status()]).expect("our own types have string keys only"))
     })
 }
@@ -157,9 +142,6 @@ fn relative(now: u64, at: u64) -> String {
     };
     if at >= now { format!("in {text}") } else { format!("{text} ago") }
 }
-
-/// For a Workload API to answer.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {

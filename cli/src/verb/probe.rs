@@ -18,6 +18,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         connect: arguments.connect,
         ca: arguments.cacert.clone(),
         insecure: arguments.insecure,
+        mesh: arguments.socket.clone().zip(arguments.spiffe_id.clone()),
         timeout: Duration::from_secs(arguments.timeout),
     };
     let answer = super::runtime()?.block_on(probe.send()).map_err(|error| match error {

@@ -10,6 +10,10 @@ mod translation;
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
 
+/// The product's own.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[derive(Parser)]
 #[command(name = "cargo xtask bench")]
 struct Arguments {
