@@ -87,11 +87,6 @@ impl Load {
         Ok(Self { ledger, clients, began: Instant::now() })
     }
 
-    /// How many have failed so far.
-    pub fn failed(&self) -> usize {
-        self.ledger.failures.lock().unwrap_or_else(PoisonError::into_inner).len()
-    }
-
     /// Ends it.
     pub async fn stop(mut self) -> Outcome {
         let seconds = self.began.elapsed().as_secs_f64();

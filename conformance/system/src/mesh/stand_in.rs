@@ -28,7 +28,6 @@ pub enum Mode {
 #[derive(Debug)]
 pub struct StandIn {
     mode: watch::Sender<Mode>,
-    seen: watch::Receiver<u64>,
     task: JoinHandle<()>,
 }
 
@@ -37,11 +36,9 @@ impl StandIn {
     pub async fn start(listen: SocketAddr, target: SocketAddr) -> Result<Self> {
         let listener = TcpListener::bind(listen).await.with_context(|| format!("{listen}"))?;
         let (mode, modes) = watch::channel(Mode::Pass);
-        let (count, seen) = watch::channel(0);
         let task = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                count.send_modify(|count| *count += 1);
                 let mut modes = modes.clone();
                 connections.spawn(async move {
                     let mode = *modes.borrow_and_update();
@@ -54,17 +51,12 @@ impl StandIn {
                 while connections.try_join_next().is_some() {}
             }
         });
-        Ok(Self { mode, seen, task })
+        Ok(Self { mode, task })
     }
 
     /// Changes what it does; connections that there are end.
     pub fn set(&self, mode: Mode) {
         self.mode.send_replace(mode);
-    }
-
-    /// How many connections it has taken.
-    pub fn connections(&self) -> u64 {
-        *self.seen.borrow()
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 
 use super::issuer::SERVER_NAME;
 use super::program::{self, Program};
@@ -122,10 +122,4 @@ pub async fn facts(certificate: &str) -> Result<String> {
     let shown = run("openssl", &["x509", "-in", &file, "-noout", "-text"]).await?;
     ensure!(shown.contains("Validity"), "{shown}");
     Ok(shown)
-}
-
-/// Waits for a child with a limit, so that a test that hangs says where.
-pub async fn ended(child: &mut Child) -> Result<Option<i32>> {
-    let limit = std::time::Duration::from_secs(60);
-    Ok(tokio::time::timeout(limit, child.wait()).await.context("the program does not end")??.code())
 }

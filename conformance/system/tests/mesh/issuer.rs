@@ -7,8 +7,8 @@ use serde_json::Value;
 use system::mesh::canary::Canary;
 use system::mesh::issuer::SERVER_NAME;
 use system::mesh::tokens::{Claims, ISSUER, Tokens};
-use system::mesh::{Authority, Issuer, Spire, workload};
-use system::{Place, retry, until};
+use system::mesh::{Authority, Issuer, Spire, objects, workload};
+use system::{Gateway, Peer, Place, retry, until};
 
 const WEB: &str = "spiffe://cluster.local/ns/shop/sa/web";
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -252,6 +252,37 @@ async fn a_crash_makes_no_second_root() -> Result<()> {
     )
     .await?;
     assert!(mode.lines().all(|mode| ["600", "700"].contains(&mode)), "{mode}");
+    check_silence(&issuer).await
+}
+
+#[tokio::test]
+async fn an_issuer_that_hangs_costs_nothing_at_once() -> Result<()> {
+    let uid = uid().await?;
+    let issuer =
+        Issuer::start(&registration(&uid, "12s").replace("/ns/shop/sa/web", "/ns/shop/sa/edge"), &[]).await?;
+    let mesh = format!("{{kind: Spiffe, identity: {{workloadAPI: {{socket: \"{}\"}}}}}}", issuer.socket());
+    let gateway = Gateway::start(&objects::gateway(&mesh, "{trustDomain: cluster.local}")).await?;
+    let echo = Peer::echo("cart").await?;
+    gateway.write("cart.yaml", &objects::cart(echo.place.at(3000), "cart", "app: cart"))?;
+    let url = format!("https://{}/", gateway.place.at(8443));
+    let edge = "spiffe://cluster.local/ns/shop/sa/edge";
+    let call = async || {
+        workload::go_spiffe(&["get", "-socket", &issuer.socket(), "-peer", edge, "-url", &url]).await
+    };
+    retry(PATIENCE, call).await.with_context(|| gateway.log())?;
+    let ready = async |wanted: bool| {
+        let page = gateway.page("/identities").await.unwrap_or_default();
+        page.contains(&format!("\"ready\":{wanted}")) || page.contains(&format!("\"ready\": {wanted}"))
+    };
+    assert!(ready(true).await, "{:?}", gateway.page("/identities").await);
+    issuer.signal("STOP").await?;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(ready(true).await, "the last good SVID is served");
+    let waited = until("the end of the SVID", PATIENCE, async || ready(false).await).await;
+    issuer.signal("CONT").await?;
+    waited?;
+    until("another SVID", PATIENCE, async || ready(true).await).await?;
+    retry(PATIENCE, call).await.with_context(|| gateway.log())?;
     check_silence(&issuer).await
 }
 
