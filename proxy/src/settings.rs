@@ -48,9 +48,22 @@ pub struct Settings {
 #[derive(Clone)]
 pub struct StartIdentity(pub Arc<StartFn>);
 
-/// Starts a source on the current runtime: its handle, and what stops it when dropped.
-pub type StartFn =
-    dyn Fn(&IdentityName, &GatewayIdentity, SourceContext) -> (Identity, Box<dyn Send + Sync>) + Send + Sync;
+/// Starts a source on the current runtime: its handle, and the source itself.
+pub type StartFn = dyn Fn(&IdentityName, &GatewayIdentity, SourceContext) -> (Identity, Box<dyn WorkingSource>)
+    + Send
+    + Sync;
+
+/// The source of an identity, at work; dropped, it stops.
+pub trait WorkingSource: Send + Sync {
+    /// Takes over what has changed around it: Secrets and other trust domains.
+    fn update(&self, context: SourceContext);
+}
+
+impl WorkingSource for identity::Running {
+    fn update(&self, context: SourceContext) {
+        Self::update(self, context);
+    }
+}
 
 impl Default for StartIdentity {
     fn default() -> Self {

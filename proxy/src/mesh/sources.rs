@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use tracing::info;
 
 use super::identity::{LiveIdentity, MeshIdentities};
-use crate::settings::StartIdentity;
+use crate::settings::{StartIdentity, WorkingSource};
 
 /// The identities that run.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ struct Source {
     wanted: Wanted,
     live: Arc<LiveIdentity>,
     /// Stops when the last one is dropped.
-    _running: Arc<dyn Send + Sync>,
+    running: Arc<dyn WorkingSource>,
 }
 
 impl fmt::Debug for Source {
@@ -40,7 +40,7 @@ impl fmt::Debug for Source {
     }
 }
 
-/// What a source is started from. Equal: it goes on.
+/// What a source is started from. It goes on while the first part is equal, and hears of changes of the others.
 #[derive(Clone, Debug, Eq, PartialEq)]
 struct Wanted {
     spec: Arc<GatewayIdentity>,
@@ -65,8 +65,8 @@ impl Sources {
             .iter()
             .map(|(name, spec)| {
                 let wanted = Wanted::new(spec, snapshot);
-                let source = match self.running.get(name).filter(|source| source.wanted == wanted) {
-                    Some(source) => source.clone(),
+                let source = match self.running.get(name).filter(|source| source.wanted.spec == wanted.spec) {
+                    Some(source) => Source { wanted, ..source.clone() },
                     None => self.start(name, wanted),
                 };
                 (name.clone(), source)
@@ -85,9 +85,15 @@ impl Sources {
     pub fn commit(&mut self) {
         let Some(next) = self.candidates.take() else { return };
         for (name, old) in std::mem::replace(&mut self.running, next) {
-            if self.running.get(&name).is_none_or(|source| !Arc::ptr_eq(&source.live, &old.live)) {
-                info!(identity = %name, "Identity stopped");
-                old.live.close();
+            match self.running.get(&name).filter(|source| Arc::ptr_eq(&source.live, &old.live)) {
+                Some(source) if source.wanted != old.wanted => {
+                    source.running.update(self.context(&source.wanted));
+                }
+                Some(_) => {}
+                None => {
+                    info!(identity = %name, "Identity stopped");
+                    old.live.close();
+                }
             }
         }
     }
@@ -102,20 +108,23 @@ impl Sources {
     }
 
     fn start(&self, name: &IdentityName, wanted: Wanted) -> Source {
+        let (identity, running) = (self.start.0)(name, &wanted.spec, self.context(&wanted));
+        Source { live: LiveIdentity::new(name, identity), wanted, running: running.into() }
+    }
+
+    fn context(&self, wanted: &Wanted) -> SourceContext {
         let key_pairs = match (&wanted.spec.source, &wanted.key_pair) {
             (IdentitySource::Secret { key_pair, .. }, Some(pair)) => {
                 BTreeMap::from([(key_pair.clone(), Arc::clone(pair))])
             }
             _ => BTreeMap::new(),
         };
-        let context = SourceContext {
+        SourceContext {
             issuer: self.issuer.clone(),
             key_pairs,
             federated: wanted.federated.clone(),
             clock: Clock::system(),
-        };
-        let (identity, running) = (self.start.0)(name, &wanted.spec, context);
-        Source { live: LiveIdentity::new(name, identity), wanted, _running: running.into() }
+        }
     }
 
     /// Whether it takes the place of another one that can be used.

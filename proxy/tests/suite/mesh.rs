@@ -22,7 +22,7 @@ use identity::{
     mesh_client_config, mesh_server_config,
 };
 use model::*;
-use proxy::settings::{Settings, StartIdentity};
+use proxy::settings::{Settings, StartIdentity, WorkingSource};
 use proxy::telemetry::access_log::AccessLogTarget;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::client::TlsStream;
@@ -49,6 +49,18 @@ struct Given {
     /// What an identity that is started gets at once; none: it has to wait.
     first: Option<(identity::X509Svid, TrustBundles)>,
     publishers: Vec<Publisher>,
+    /// Other trust domains, as sources that went on were told.
+    updates: Vec<Vec<String>>,
+}
+
+/// Writes down what it is told.
+struct Told(Arc<Mutex<Given>>);
+
+impl WorkingSource for Told {
+    fn update(&self, context: identity::SourceContext) {
+        let domains = context.federated.keys().map(ToString::to_string).collect();
+        self.0.lock().unwrap().updates.push(domains);
+    }
 }
 
 impl World {
@@ -57,7 +69,7 @@ impl World {
         let start = SystemTime::now();
         let (clock, hand) = Clock::by_hand(start);
         let first = Some((ca.issue(OWN), ca.bundles()));
-        let given = Arc::new(Mutex::new(Given { first, publishers: Vec::new() }));
+        let given = Arc::new(Mutex::new(Given { first, publishers: Vec::new(), updates: Vec::new() }));
         let settings = settings(clock, &given);
         (Self { ca, hand, start, given }, settings)
     }
@@ -70,6 +82,17 @@ impl World {
     /// Identities that were started.
     pub fn started(&self) -> usize {
         self.given.lock().unwrap().publishers.len()
+    }
+
+    /// Waits until sources that went on were told of exactly these trust domains, one entry a time. They are told a
+    /// moment after the snapshot is served.
+    pub async fn told(&self, expected: &[&[&str]]) {
+        soon(async {
+            while self.given.lock().unwrap().updates != expected {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
     }
 
     /// Gives the identity that was started last new material.
@@ -87,13 +110,15 @@ impl World {
 fn settings(clock: Clock, given: &Arc<Mutex<Given>>) -> Settings {
     let given = given.clone();
     let start = StartIdentity(Arc::new(move |name, spec, _| {
+        let told = Told(given.clone());
         let (identity, publisher) = Identity::new(name.as_str(), spec.profile, clock.clone());
         let mut given = given.lock().unwrap();
         if let Some((svid, bundles)) = given.first.clone() {
             publisher.publish(svid, bundles, Vec::new()).unwrap();
         }
         given.publishers.push(publisher);
-        (identity, Box::new(()))
+        drop(given);
+        (identity, Box::new(told))
     }));
     Settings { start_identity: start, ..Settings::default() }
 }

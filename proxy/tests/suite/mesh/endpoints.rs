@@ -151,7 +151,17 @@ async fn connections_outlive_a_configuration_and_are_never_used_for_another_peer
     gateway.apply(same).await;
     assert_eq!(gateway.get("/").await.status, 200);
     assert_eq!((backend.accepted(), world.started()), (1, 1));
+    // Another trust domain is no reason to begin anew.
+    let mut wider = plan(&backend, MeshWire::Istio, &[CART]);
+    let origin = Origin::new("FederatedTrustDomain", "", "partner");
+    let partner = FederatedDomain { origin, endpoint: None, bootstrap: None };
+    wider.0.trust_domains.insert("partner.example".into(), Arc::new(partner));
+    gateway.apply(wider).await;
+    assert_eq!(gateway.get("/").await.status, 200);
+    assert_eq!((backend.accepted(), world.started()), (1, 1));
+    world.told(&[&["partner.example"]]).await;
     gateway.apply(plan(&backend, MeshWire::Istio, &[REPORTS])).await;
+    world.told(&[&["partner.example"], &[]]).await;
     assert_eq!(gateway.get("/").await.status, 503, "what was verified as one peer is not another");
     // A snapshot that is refused takes nothing along.
     let broken = plan(&backend, MeshWire::Istio, &[CART]).rule(forward("missing"));
