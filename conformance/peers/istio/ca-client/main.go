@@ -25,15 +25,16 @@ func main() {
 		curve    = flag.String("key", "ecdsa", "ecdsa or rsa")
 		chain    = flag.String("chain", "", "PEM certificate to show instead of a token")
 		chainKey = flag.String("chain-key", "", "its key")
+		keyOut   = flag.String("key-out", "", "file to write the new key to")
 	)
 	flag.Parse()
-	if err := run(*address, *san, *roots, *token, *cluster, *ttl, *name, *curve, *chain, *chainKey); err != nil {
+	if err := run(*address, *san, *roots, *token, *cluster, *ttl, *name, *curve, *chain, *chainKey, *keyOut); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func run(address, san, roots, token, cluster string, ttl time.Duration, name, curve, chain, chainKey string) error {
+func run(address, san, roots, token, cluster string, ttl time.Duration, name, curve, chain, chainKey, keyOut string) error {
 	options := &security.Options{CAEndpoint: address, CAEndpointSAN: san, ClusterID: cluster}
 	if token != "" {
 		fetcher, err := credentialfetcher.NewCredFetcher(security.JWT, "", token, "")
@@ -51,13 +52,18 @@ func run(address, san, roots, token, cluster string, ttl time.Duration, name, cu
 	if curve == "ecdsa" {
 		asked.ECSigAlg = util.EcdsaSigAlg
 	}
-	csr, _, err := util.GenCSR(asked)
+	csr, key, err := util.GenCSR(asked)
 	if err != nil {
 		return err
 	}
 	certificates, err := client.CSRSign(csr, int64(ttl.Seconds()))
 	if err != nil {
 		return err
+	}
+	if keyOut != "" {
+		if err := os.WriteFile(keyOut, key, 0o600); err != nil {
+			return err
+		}
 	}
 	for _, certificate := range certificates {
 		fmt.Print(certificate)

@@ -37,6 +37,10 @@ fn said<'a>(lines: &'a [Value], path: &str) -> &'a str {
     lines.first().and_then(|line| line.pointer(path)).and_then(Value::as_str).unwrap_or_default()
 }
 
+fn path(issuer: &Issuer, name: &str) -> String {
+    issuer.place.folder().join(name).display().to_string()
+}
+
 /// Nothing that the issuer has said anywhere holds a private key.
 async fn check_silence(issuer: &Issuer) -> Result<()> {
     let mut canary = Canary::default();
@@ -72,6 +76,23 @@ async fn istios_client_is_certified_as_who_its_token_says() -> Result<()> {
         let facts = workload::facts(&chain).await?;
         assert!(facts.contains(&format!("URI:{WEB}")), "{facts}");
     }
+    // A certificate that is still good renews itself, without a token; a stranger's does not.
+    let mut canary = Canary::default();
+    let (chain_file, key_file) = (path(&issuer, "chain.pem"), path(&issuer, "key.pem"));
+    let (_, chain) =
+        workload::ca_client(&[&base[..], &["-token", &good, "-key-out", &key_file]].concat()).await?;
+    issuer.place.write("chain.pem", &chain)?;
+    let renewal = ["-chain", &chain_file, "-chain-key", &key_file];
+    let (given, chain) = workload::ca_client(&[&base[..], &renewal].concat()).await?;
+    ensure!(given && workload::facts(&chain).await?.contains(&format!("URI:{WEB}")), "{chain}");
+    canary.learn(&std::fs::read_to_string(&key_file)?);
+    canary.check("the log", &issuer.log())?;
+    let stranger = Authority::new("two", Duration::from_secs(3600))?.svid(WEB)?;
+    issuer.place.write("chain.pem", &stranger.chain)?;
+    issuer.place.write("key.pem", &stranger.key)?;
+    let (given, reason) = workload::ca_client(&[&base[..], &renewal].concat()).await?;
+    assert!(!given, "{reason}");
+
     let wrong = token("audience", &Claims { audience: "somebody", ..web.clone() })?;
     let expired = token("expired", &Claims { life: Duration::ZERO, ..web.clone() })?;
     let stranger = token("stranger", &Claims { issuer: "https://elsewhere.example", ..web.clone() })?;
