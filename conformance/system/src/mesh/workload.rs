@@ -86,7 +86,7 @@ impl PilotAgent {
         let mut command = Command::new(program::path("pilot-agent")?);
         command
             .args(["proxy", "sidecar", "--log_output_level", "info,ca:debug,cache:debug,citadelclient:debug"])
-            .env("PROXY_CONFIG", format!("{{\"discoveryAddress\":\"{ca}\",\"statusPort\":15020}}"))
+            .env("PROXY_CONFIG", format!("{{\"discoveryAddress\":\"{ca}\",\"statusPort\":{}}}", free_port()?))
             .env("OUTPUT_CERTS", place.folder().join("out"))
             .env("SECRET_TTL", ttl)
             // Heeded only where the CA is the discovery address.
@@ -110,6 +110,11 @@ impl PilotAgent {
     pub fn log(&self) -> String {
         self.program.log()
     }
+}
+
+/// A port that nobody has on any address: the agent's status server listens on all of them and cannot be turned off.
+fn free_port() -> Result<u16> {
+    Ok(std::net::TcpListener::bind((std::net::Ipv4Addr::UNSPECIFIED, 0))?.local_addr()?.port())
 }
 
 /// What `openssl x509` says of the first certificate of a PEM text.
