@@ -41,7 +41,7 @@ async fn main() -> Result<()> {
     let wanted = seconds / 2 * 4 / 5;
     ensure!(leaves.changes >= wanted, "only {} rotations in {seconds} s", leaves.changes);
     for outcome in [&leaves.outcome, &root.outcome] {
-        let floor = rate.min(FLOOR) as f64;
+        let floor = (rate * 9 / 10).min(FLOOR) as f64;
         ensure!(
             outcome.rate >= floor,
             "only {:.0} requests/s: the machine is too busy for a verdict",
