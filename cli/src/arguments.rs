@@ -80,6 +80,9 @@ pub(crate) struct Serve {
     /// Address of the built-in issuer's bundle endpoint, for other trust domains (https_spiffe)
     #[arg(long, env = "DIOLKOS_BUNDLE", value_name = "ADDR")]
     pub(crate) bundle: Option<SocketAddr>,
+    /// Admin interface of the built-in issuer, for `diolkos issuer status` and `rotate-root`; loopback only
+    #[arg(long, env = "DIOLKOS_ISSUER_ADMIN", value_name = "ADDR")]
+    pub(crate) issuer_admin: Option<SocketAddr>,
     /// How the state is printed
     #[arg(long, default_value = "table")]
     pub(crate) output: Format,

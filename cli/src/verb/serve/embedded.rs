@@ -24,6 +24,7 @@ impl Embedded {
         let mut settings = IssuerSettings::new(issuing::trust_domain(trust_domain)?);
         settings.state.clone_from(&serve.issuer_state);
         settings.workload_api.clone_from(&serve.workload_api);
+        settings.admin = serve.issuer_admin;
         settings.bundle =
             serve.bundle.map(|address| BundleSettings { address, profile: BundleServer::Spiffe });
         let issuer = Issuer::start(settings).await;
