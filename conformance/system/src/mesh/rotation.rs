@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use super::load::{Load, Outcome, Pace};
 use super::workload::GoServer;
-use super::{Issuer, objects, program};
-use crate::{Gateway, gateway, run, until};
+use super::{Authority, Issuer, objects, program};
+use crate::{Gateway, Place, gateway, run, until};
 
 /// All that takes part. Each has its SVID from the issuer's Workload API; the issuer tells them apart by their programs.
 #[derive(Debug)]
@@ -37,9 +37,21 @@ pub struct Phase {
 impl Rotation {
     /// Starts everything. SVIDs live for `ttl`, so that they are renewed every half of it.
     pub async fn start(ttl: Duration) -> Result<Self> {
-        let issuer =
-            Issuer::start("", &["--ttl", &seconds(ttl), "--max-ttl", &seconds(ttl), "--ca-ttl", "1h"])
-                .await?;
+        let life = seconds(ttl);
+        let issuer = Issuer::start("", &["--ttl", &life, "--max-ttl", &life, "--ca-ttl", "1h"]).await?;
+        Self::around(issuer, ttl).await
+    }
+
+    /// The same below a CA that somebody else writes to files, as Istio's `cacerts`.
+    pub async fn start_below(authority: &Authority, ttl: Duration) -> Result<Self> {
+        let (place, life) = (Place::new()?, seconds(ttl));
+        authority.write_cacerts(&place.folder().join(CA_FILES), &[])?;
+        let files = format!("DIR/{CA_FILES}");
+        let arguments = ["--ttl", &life, "--max-ttl", &life, "--ca-files", &files];
+        Self::around(Issuer::start_at(place, "", &arguments).await?, ttl).await
+    }
+
+    async fn around(issuer: Issuer, ttl: Duration) -> Result<Self> {
         issuer.write(&registrations(&seconds(ttl)).await?)?;
         let socket = issuer.socket();
         let workload = GoServer::start(&socket, EDGE).await.with_context(|| issuer.log())?;
@@ -90,16 +102,26 @@ impl Rotation {
 
     /// Rotates the root with overlap while it asks, until everybody has certificates of the new one and has used them.
     pub async fn root(&self, pace: Pace) -> Result<Phase> {
+        self.change(pace, async || self.issuer.rotate_root(false).await.map(drop)).await
+    }
+
+    /// Puts another intermediate into the CA's files while it asks; otherwise like [`Self::root`].
+    pub async fn intermediate(&self, pace: Pace, authority: &Authority) -> Result<Phase> {
+        let folder = self.issuer.place.folder().join(CA_FILES);
+        self.change(pace, async || authority.write_cacerts(&folder, &[])).await
+    }
+
+    async fn change(&self, pace: Pace, change: impl AsyncFnOnce() -> Result<()>) -> Result<Phase> {
         let (before, old) = (self.generation().await?, self.issuers().await?);
         let load = self.load(pace)?;
-        self.issuer.rotate_root(false).await?;
-        until("certificates of another root", Duration::from_secs(90), async || {
+        change().await?;
+        until("certificates of another issuer", Duration::from_secs(90), async || {
             let Ok(new) = self.issuers().await else { return false };
             new.iter().zip(&old).all(|(new, old)| new != old)
         })
         .await
         .with_context(|| self.issuer.log())?;
-        // The last leaves of the old root end, and those of the new one carry traffic for a while.
+        // The last leaves of the old one end, and those of the new one carry traffic for a while.
         tokio::time::sleep(SETTLE).await;
         let outcome = load.stop().await;
         Ok(Phase { outcome, changes: self.generation().await? - before })
@@ -149,6 +171,8 @@ async fn registrations(ttl: &str) -> Result<String> {
     Ok(each.collect::<Vec<_>>().join("---"))
 }
 
+/// Where the CA's files lie, below the issuer's folder.
+const CA_FILES: &str = "ca";
 /// Longer than a certificate lives.
 const SETTLE: Duration = Duration::from_secs(6);
 const EDGE: &str = "spiffe://cluster.local/ns/default/sa/edge-diolkos";

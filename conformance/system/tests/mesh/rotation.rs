@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use system::mesh::Authority;
 use system::mesh::canary::Canary;
 use system::mesh::load::Pace;
 use system::mesh::rotation::Rotation;
@@ -22,4 +23,14 @@ async fn nothing_fails_while_everybody_is_renewed() -> Result<()> {
     let mut canary = Canary::default();
     canary.learn_folder(&rotation.issuer.place.folder().join("state"));
     check_silence(&canary, &rotation.gateway).await
+}
+
+#[tokio::test]
+async fn nothing_fails_while_another_intermediate_takes_over() -> Result<()> {
+    let life = Duration::from_secs(3600);
+    let authority = Authority::new("first", life)?;
+    let rotation = Rotation::start_below(&authority, Duration::from_secs(4)).await?;
+    let pace = Pace { rate: 40, connections: 4, per_connection: 5 };
+    let taken_over = rotation.intermediate(pace, &authority.renewed("second", life)?).await?;
+    taken_over.outcome.check().with_context(|| rotation.gateway.log())
 }
