@@ -75,7 +75,7 @@ pub(crate) struct Serve {
     #[arg(long, env = "DIOLKOS_ISSUER_STATE", value_name = "DIR")]
     pub(crate) issuer_state: Option<PathBuf>,
     /// Unix socket on which the built-in issuer gives registered workloads their identities (SPIFFE Workload API)
-    #[arg(long, env = "DIOLKOS_WORKLOAD_API", value_name = "PATH")]
+    #[arg(long, env = "DIOLKOS_WORKLOAD_API", value_name = "SOCKET", value_parser = socket)]
     pub(crate) workload_api: Option<PathBuf>,
     /// Address of the built-in issuer's bundle endpoint, for other trust domains (https_spiffe)
     #[arg(long, env = "DIOLKOS_BUNDLE", value_name = "ADDR")]
@@ -125,7 +125,7 @@ pub(crate) struct Issuer {
     #[arg(long = "dns-name", value_name = "NAME")]
     pub(crate) dns_names: Vec<String>,
     /// Unix socket of the SPIFFE Workload API
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "SOCKET", value_parser = socket)]
     pub(crate) workload_api: Option<PathBuf>,
     /// Address of the bundle endpoint (https_spiffe)
     #[arg(long, value_name = "ADDR")]
@@ -169,6 +169,12 @@ pub(crate) struct Issuer {
     /// Log filter, as in RUST_LOG: a level, or target=level pairs
     #[arg(long, env = "DIOLKOS_LOG", default_value = "info", value_name = "FILTER")]
     pub(crate) log: String,
+}
+
+/// The path of a Unix socket, also as clients are told it (`unix:///PATH`).
+#[expect(clippy::unnecessary_wraps, reason = "clap wants a Result")]
+fn socket(text: &str) -> Result<PathBuf, std::convert::Infallible> {
+    Ok(text.strip_prefix("unix://").unwrap_or(text).into())
 }
 
 /// What a running issuer is told.
