@@ -94,7 +94,7 @@ pub(crate) struct Identity {
     #[arg(long, default_value = "127.0.0.1:15000", value_name = "ADDR")]
     pub(crate) admin: SocketAddr,
     /// Ask this SPIFFE Workload API instead, as this process: unix:///PATH or tcp://IP:PORT
-    #[arg(long, env = "SPIFFE_ENDPOINT_SOCKET", value_name = "SOCKET", conflicts_with = "admin")]
+    #[arg(long, value_name = "SOCKET", conflicts_with = "admin")]
     pub(crate) socket: Option<String>,
     /// How the result is printed
     #[arg(short, long, default_value = "table")]

@@ -8,6 +8,8 @@ pub(crate) mod mesh;
 pub mod prefixed;
 pub mod proxy_protocol;
 pub(crate) mod registry;
+#[cfg(test)]
+mod segments;
 mod serve;
 pub mod sniff;
 pub mod tls;

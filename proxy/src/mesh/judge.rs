@@ -51,10 +51,14 @@ async fn sweep(identity: &Identity, ledger: &Arc<Ledger>, links: Vec<(Key, Arc<L
     if links.is_empty() {
         return;
     }
-    let (identity, ledger) = (identity.clone(), Arc::clone(ledger));
-    let swept = tokio::task::spawn_blocking(move || judge(&identity, &ledger, &links)).await;
+    let links: Arc<[_]> = links.into();
+    let (judging, by, in_ledger) = (Arc::clone(&links), identity.clone(), Arc::clone(ledger));
+    let swept = tokio::task::spawn_blocking(move || judge(&by, &in_ledger, &judging)).await;
     if let Err(error) = swept {
-        error!(%error, "Live mesh connections could not be judged");
+        // Whoever cannot be judged is not believed.
+        error!(%error, "Live mesh connections are cut because they cannot be judged");
+        let reason: Arc<str> = "the connection could not be judged".into();
+        links.iter().for_each(|(key, _)| ledger.cut(*key, &reason, "not_judged"));
     }
 }
 

@@ -153,7 +153,12 @@ async fn a_strict_workload_is_dialled_as_istio_does() -> Result<()> {
     // A sidecar that is gone and plaintext in its place: the gateway does not speak it.
     let plain = Peer::echo("plain").await?;
     world.gateway.write("cart.yaml", &objects::cart(plain.place.at(3000), "cart", objects::SIDECAR))?;
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    let ip = plain.place.ip().to_string();
+    // It answered 503 before, so the answer alone would not show that it knows of the new endpoint.
+    until("another endpoint", PATIENCE, async || {
+        world.gateway.page("/endpoints").await.is_ok_and(|page| page.contains(&ip))
+    })
+    .await?;
     world.answers("503").await?;
     // Without the label it is no mesh member.
     world.gateway.write("cart.yaml", &objects::cart(plain.place.at(3000), "cart", "app: cart"))?;

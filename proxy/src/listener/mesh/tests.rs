@@ -1,19 +1,18 @@
 //! Mesh TLS is told from everything else by the first bytes, however they are cut.
 
 use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
 
 use identity::testing::TestCa;
 use identity::{
     ClientAlpn, Identity, MeshAlpn, MeshClient, MeshServer, mesh_client_config, mesh_server_config,
 };
 use model::{MeshClients, MeshWire, PeerMatch, TlsVersion};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio_rustls::TlsConnector;
 
 use super::super::tls::Handshakes;
 use super::*;
+use crate::listener::segments::Segments;
 use crate::mesh::LiveIdentity;
 
 const OWN: &str = "spiffe://cluster.local/ns/edge/sa/gw";
@@ -42,40 +41,6 @@ async fn dial(identity: &Identity, wire: MeshWire, stream: DuplexStream) {
         let _ = stream.write_all(b"hello").await;
         let _ = stream.flush().await;
         let _ = stream.read_u8().await;
-    }
-}
-
-/// Gives at most `segment` bytes at a read.
-struct Segments {
-    stream: DuplexStream,
-    segment: usize,
-}
-
-impl AsyncRead for Segments {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let mut bytes = vec![0; self.segment.min(buffer.remaining())];
-        let mut part = ReadBuf::new(&mut bytes);
-        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut part))?;
-        buffer.put_slice(part.filled());
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Segments {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, data)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 

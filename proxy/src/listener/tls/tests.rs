@@ -1,9 +1,7 @@
 //! Where a ClientHello leads, however it is cut.
 
 use std::collections::BTreeMap;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use model::{
@@ -13,11 +11,12 @@ use model::{
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair as Key, SanType};
 use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio_rustls::TlsConnector;
 
 use super::*;
 use crate::compiled::{BuildContext, Compiled, CompiledProtocol};
+use crate::listener::segments::Segments;
 
 struct Ca(CertifiedIssuer<'static, Key>);
 
@@ -217,40 +216,6 @@ async fn connect(
     stream: DuplexStream,
 ) -> io::Result<tokio_rustls::client::TlsStream<DuplexStream>> {
     TlsConnector::from(config).connect(ServerName::try_from(name.to_owned()).unwrap(), stream).await
-}
-
-/// Gives at most `segment` bytes at a read.
-struct Segments {
-    stream: DuplexStream,
-    segment: usize,
-}
-
-impl AsyncRead for Segments {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let mut bytes = vec![0; self.segment.min(buffer.remaining())];
-        let mut part = ReadBuf::new(&mut bytes);
-        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut part))?;
-        buffer.put_slice(part.filled());
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Segments {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
 }
 
 async fn terminated(
